@@ -1,0 +1,65 @@
+package signature
+
+import "net/http"
+
+// HeaderFault is the way in which a signature header is unusable.
+type HeaderFault string
+
+// The faults of a header, each with its own error code on the wire (CONTRACT §5).
+const (
+	Missing    HeaderFault = "missing" // absent or empty
+	Malformed  HeaderFault = "malformed"
+	Duplicated HeaderFault = "duplicated" // more than one line, even with equal values
+)
+
+// HeaderError names the first signature header that cannot be used. It is
+// found before any secret is looked at, and may be shown to anyone.
+type HeaderError struct {
+	Kind   HeaderFault
+	Header string // the documented spelling
+	Reason string // continues a sentence that begins with Header; one of a fixed set, so no received value is ever in it
+}
+
+// Error implements error.
+func (e *HeaderError) Error() string {
+	return "signature: header " + string(e.Kind) + ": " + e.Header + " " + e.Reason
+}
+
+const onceForm = "must be sent exactly once"
+
+// headerForm is one header that a scheme requires and what it has to look like.
+type headerForm struct{ name, form string }
+
+// presence checks that each header is there, then that each is there once.
+// Names must be in canonical form: the map is read directly.
+func presence(h http.Header, required []headerForm) *HeaderError {
+	for _, r := range required {
+		if v := h[r.name]; len(v) == 0 || len(v) == 1 && v[0] == "" {
+			return &HeaderError{Missing, r.name, r.form}
+		}
+	}
+	for _, r := range required {
+		if len(h[r.name]) > 1 {
+			return &HeaderError{Duplicated, r.name, onceForm}
+		}
+	}
+	return nil
+}
+
+// within reports whether s has min to max bytes, all of them allowed.
+func within(s string, min, max int, allowed func(byte) bool) bool {
+	if len(s) < min || len(s) > max {
+		return false
+	}
+	for i := range len(s) {
+		if !allowed(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isDigit(c byte) bool   { return '0' <= c && c <= '9' }
+func isVisible(c byte) bool { return '!' <= c && c <= '~' }
+func isAlnum(c byte) bool   { return isDigit(c) || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
+func isNonce(c byte) bool   { return isAlnum(c) || c == '_' || c == '-' }
