@@ -71,10 +71,18 @@ func (c *Config) validateStore(f *faults) {
 }
 
 func (o *Operator) validate(f *faults) {
-	if u, err := url.Parse(o.AdminURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+	if !IsAdminURL(o.AdminURL) {
 		f.shaped("RELAY_ADMIN_URL", "which is not an http or https address without user name", "write the address of the operators' listener, such as http://127.0.0.1:9090")
 	}
 	f.token("RELAY_ADMIN_TOKEN", o.AdminToken)
+}
+
+// IsAdminURL reports whether a text can be the address of an operators'
+// listener: http or https, a host, and no user name, since the token is what
+// identifies an operator.
+func IsAdminURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }
 
 // SealingKeys returns the keys of SecretKeys, the one that seals first; none
