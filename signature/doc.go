@@ -17,12 +17,14 @@
 // is enough. The two versions do not mix in one header.
 //
 // v1 does not cover the method and the path, so the caller of Verify must
-// accept it for one endpoint only (see LinkPeeler.V1). In v2 a dot may also
-// occur inside the request-target and the body. Moving the boundary between
-// the two cannot make another acceptable request as long as every body is
-// either empty or one strict JSON object: no proper part of such a text that
-// begins after a dot is again a JSON object, nor does one end with a dot. The
-// relay therefore must refuse any other body.
+// accept it for one endpoint only (see LinkPeeler.V1).
+//
+// In v2 a dot may also occur inside the request-target and the body, so the
+// boundary between the two is not marked by the signature itself. It is safe as
+// long as every accepted body is either empty or one strict JSON object, because
+// no such object has another one as its tail after a dot, or ends with a dot
+// (FuzzBoundary). The caller must refuse all other bodies, those of calls that
+// take none included.
 //
 // Verifying says who signed which bytes, not when: the caller also asks Fresh,
 // and remembers each nonce for NonceTTL.

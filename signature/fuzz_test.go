@@ -1,6 +1,7 @@
 package signature_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -150,4 +151,25 @@ func FuzzNormalizeLinkCode(f *testing.F) {
 			t.Fatalf("%q", once)
 		}
 	})
+}
+
+// The package comment's claim about the boundary of a v2 base string: of a body
+// that is one JSON object, nothing after a dot is a JSON object or empty.
+func FuzzBoundary(f *testing.F) {
+	f.Add(`{"a":".{\"b\":1}","c":[1.5,{"d":".{}"}]}`)
+	f.Add(`{"a":".{", ":1,":":2}.","b":"x.\\"}`)
+	f.Fuzz(func(t *testing.T, body string) {
+		if !isObject(body) {
+			return
+		}
+		for i, c := range body {
+			if c == '.' && (body[i+1:] == "" || isObject(body[i+1:])) {
+				t.Fatalf("%q and %q", body, body[i+1:])
+			}
+		}
+	})
+}
+
+func isObject(text string) bool {
+	return strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") && json.Valid([]byte(text))
 }

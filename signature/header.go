@@ -46,9 +46,9 @@ func presence(h http.Header, required []headerForm) *HeaderError {
 	return nil
 }
 
-// within reports whether s has min to max bytes, all of them allowed.
-func within(s string, min, max int, allowed func(byte) bool) bool {
-	if len(s) < min || len(s) > max {
+// within reports whether s has least to most bytes, all of them allowed.
+func within(s string, least, most int, allowed func(byte) bool) bool {
+	if len(s) < least || len(s) > most {
 		return false
 	}
 	for i := range len(s) {
