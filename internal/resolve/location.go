@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -12,6 +13,8 @@ import (
 // MaxURL bounds, in bytes, every URL that is followed, before and after it was
 // made absolute.
 const MaxURL = 8 << 10
+
+const maxHost = 254 // bytes of a host name with its final dot (RFC 1035 §2.3.4)
 
 // Bytes that a browser escapes besides controls, spaces and what is not ASCII
 // (WHATWG URL §1.3, the path and special-query percent-encode sets).
@@ -121,9 +124,10 @@ func writeEscaped(b *strings.Builder, c byte) {
 	b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 }
 
-// hostProfile maps an international host name as browsers do; underscores pass,
-// since hosts have them.
-var hostProfile = idna.New(idna.MapForLookup(), idna.StrictDomainName(false))
+// hostProfile maps an international host name as browsers do. Underscores pass,
+// and two hyphens in a row: hosts have them.
+var hostProfile = idna.New(idna.MapForLookup(), idna.ValidateLabels(true),
+	idna.CheckHyphens(false), idna.StrictDomainName(false))
 
 // normalHost returns host[:port] in lower-case ASCII, or false.
 func normalHost(u *url.URL) (string, bool) {
@@ -136,8 +140,11 @@ func normalHost(u *url.URL) (string, bool) {
 		ip, err := netip.ParseAddr(u.Hostname())
 		return strings.ToLower(u.Host), err == nil && ip.Zone() == "" // a zone names a network card of this machine
 	}
+	if strings.ContainsRune(u.Hostname(), utf8.RuneError) { // bytes that are no text; idna lets them pass
+		return "", false
+	}
 	name, err := hostProfile.ToASCII(u.Hostname())
-	if err != nil || name == "" || strings.ContainsFunc(name, notInHost) {
+	if err != nil || name == "" || len(name) > maxHost || strings.ContainsFunc(name, notInHost) {
 		return "", false
 	}
 	if port := u.Port(); port != "" {
