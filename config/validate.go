@@ -32,10 +32,10 @@ func (c *Config) validate(f *faults) {
 	}
 	f.token("RELAY_ADMIN_TOKEN", c.AdminToken)
 	c.validateStore(f)
-	f.between("RELAY_MAX_SKEW", c.MaxSkew, time.Second, time.Hour)
-	f.between("RELAY_LEASE", c.Lease, time.Second, time.Hour)
-	f.between("RELAY_OFFER", c.Offer, time.Second, 10*time.Minute)
-	f.between("RELAY_DRAIN", c.Drain, time.Second, 10*time.Minute)
+	f.upTo("RELAY_MAX_SKEW", c.MaxSkew, time.Hour)
+	f.upTo("RELAY_LEASE", c.Lease, time.Hour)
+	f.upTo("RELAY_OFFER", c.Offer, 10*time.Minute)
+	f.upTo("RELAY_DRAIN", c.Drain, 10*time.Minute)
 	if c.MaxAttempts < 1 || c.MaxAttempts > 100 {
 		f.shaped("RELAY_MAX_ATTEMPTS", "which is not between 1 and 100", "choose a number from 1 to 100; the default is 5")
 	}
@@ -170,7 +170,10 @@ func (f *faults) token(name string, s Secret) {
 	}
 }
 
-func (f *faults) between(name string, d, least, most time.Duration) {
+// upTo wants a duration from one second to most. Less than a second is below
+// what clocks and networks can be trusted with.
+func (f *faults) upTo(name string, d, most time.Duration) {
+	const least = time.Second
 	if d < least || d > most {
 		f.add(name, fmt.Sprintf("holds a duration of %v, which is not between %v and %v", d, least, most), "choose one between those bounds, or unset it for the default")
 	}
