@@ -62,7 +62,7 @@ func TestCancellation(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	secure := httptest.NewUnstartedServer(nil)
-	plain := site(t, map[string]http.HandlerFunc{"/end": func(w http.ResponseWriter, r *http.Request) {
+	plain := site(t, map[string]http.HandlerFunc{"/end": func(_ http.ResponseWriter, r *http.Request) {
 		if _, sent := r.Header["Referer"]; sent {
 			t.Errorf("the plain hop got the Referer %q", r.Referer())
 		}
@@ -78,7 +78,7 @@ func TestTLS(t *testing.T) {
 		}
 	})
 	t.Run("not TLS at all", func(t *testing.T) {
-		failed(t, local(), strings.Replace(plain, "http:", "https:", 1), resolve.TLS)
+		_, _ = failed(t, local(), strings.Replace(plain, "http:", "https:", 1), resolve.TLS)
 	})
 	t.Run("from https to http is followed and told", func(t *testing.T) {
 		r := local()
@@ -144,8 +144,8 @@ func TestBrokenServers(t *testing.T) {
 
 func TestSeveralLocations(t *testing.T) {
 	const head = "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n"
-	failed(t, local(), rawServer(t, head+"Location: /a\r\nLocation: /b\r\n\r\n"), resolve.BadLocation)
-	failed(t, local(), rawServer(t, head+"Location: /a\r\nLocation: /a\r\n\r\n"), resolve.Loop) // repeated: /a leads to /a
+	_, _ = failed(t, local(), rawServer(t, head+"Location: /a\r\nLocation: /b\r\n\r\n"), resolve.BadLocation)
+	_, _ = failed(t, local(), rawServer(t, head+"Location: /a\r\nLocation: /a\r\n\r\n"), resolve.Loop) // repeated: /a leads to /a
 }
 
 // An endless answer is never read to its end, whatever its type.

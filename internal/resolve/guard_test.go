@@ -117,7 +117,7 @@ func TestProxiesOfTheEnvironmentAreNotUsed(t *testing.T) {
 		dialled = append(dialled, a.String())
 		return false
 	})
-	failed(t, r, "http://192.0.2.1/", resolve.RefusedAddress)
+	_, _ = failed(t, r, "http://192.0.2.1/", resolve.RefusedAddress)
 	if len(dialled) != 1 || dialled[0] != "192.0.2.1:80" {
 		t.Errorf("connected to %v, want the host itself", dialled)
 	}

@@ -272,13 +272,13 @@ func TestLoops(t *testing.T) {
 	})
 	t.Run("a cookie that changes each time", func(t *testing.T) {
 		requests = 0
-		failed(t, local(), base+"/counter", resolve.Loop)
+		_, _ = failed(t, local(), base+"/counter", resolve.Loop)
 		if requests != resolve.MaxVisits {
 			t.Errorf("the URL was requested %d times, want %d", requests, resolve.MaxVisits)
 		}
 	})
 	t.Run("pages that refresh to each other", func(t *testing.T) {
-		failed(t, local(), base+"/refresh-loop", resolve.Loop)
+		_, _ = failed(t, local(), base+"/refresh-loop", resolve.Loop)
 	})
 	t.Run("a page that refreshes itself for ever is final", func(t *testing.T) {
 		requests = 0
