@@ -1,0 +1,169 @@
+package handler
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"linkrelay/relay"
+)
+
+// platformStore is what platforms ask of the store.
+type platformStore interface {
+	// Admit is the admission step. Windows is set whenever they were read, also
+	// beside an error.
+	Admit(ctx context.Context, by relay.Caller, r *relay.JobRequest) (relay.Admission, error)
+	// Job and JobByKey hold their answer until the job is final or wait is over.
+	Job(ctx context.Context, by relay.Caller, jobID string, wait time.Duration) (relay.Job, error)
+	JobByKey(ctx context.Context, by relay.Caller, idempotencyKey string, wait time.Duration) (relay.Job, error)
+	Cancel(ctx context.Context, by relay.Caller, jobID string) (relay.Job, error)
+	Quota(ctx context.Context, by relay.Caller) (relay.QuotaStatus, error)
+}
+
+var replayed = []string{"true"}
+
+// fetch admits a job: POST /api/links/fetch.
+func (h *Handler) fetch(c *call) error {
+	r, err := h.jobRequest(c)
+	if err != nil {
+		return err
+	}
+	a, err := h.store.Admit(c.ctx(), c.caller, r)
+	header := c.g.Writer.Header()
+	setRateLimit(header, a.Windows)
+	if err != nil {
+		return err
+	}
+	c.jobID = a.Job.ID
+	if a.Replayed {
+		header["Idempotent-Replayed"] = replayed
+		if a.Job.State.Final() {
+			return c.reply(http.StatusOK, &a.Job)
+		}
+	}
+	header["Location"] = []string{"/api/links/jobs/" + a.Job.ID}
+	return c.reply(http.StatusAccepted, &a.Job)
+}
+
+// jobRequest reads and validates the body of fetch. Every fault is answered at
+// once: those of names and types, and those of values.
+func (h *Handler) jobRequest(c *call) (*relay.JobRequest, error) {
+	r := &relay.JobRequest{}
+	expiry := int64(relay.DefaultExpiry / time.Second)
+	err := c.readJSON([]field{
+		{"idempotencyKey", &r.IdempotencyKey},
+		{"trackingUrl", &r.TrackingURL},
+		{"source", &r.Source},
+		{"rowId", &r.RowID},
+		{"context", (*objectJSON)(&r.Context)},
+		{"expiresInSeconds", &expiry},
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.Expiry = secondsWithin(expiry, relay.MaxExpiry)
+	err = r.Validate(h.AllowPrivateTargets)
+	if len(c.faults) == 0 {
+		return r, err
+	}
+	c.merge(err)
+	return nil, c.valid()
+}
+
+// secondsWithin converts seconds to a duration without overflow: what is out
+// of range stays out of range, for validation to find.
+func secondsWithin(n int64, limit time.Duration) time.Duration {
+	most := int64(limit/time.Second) + 1
+	return time.Duration(min(max(n, -1), most)) * time.Second
+}
+
+// merge adds the faults of a validation error to those found so far. A field
+// whose value could not even be read is not reported a second time.
+func (c *call) merge(err error) {
+	e, ok := err.(*relay.Error) //nolint:errorlint // Validate returns it bare
+	if !ok {
+		return
+	}
+	faults := e.Errors
+	if e.Code == relay.URLNotAllowed {
+		faults = []relay.FieldError{{Pointer: e.Pointer, Reason: e.Detail}}
+	}
+	for _, f := range faults {
+		if !slices.ContainsFunc(c.faults, func(known relay.FieldError) bool { return known.Pointer == f.Pointer }) {
+			c.faults = append(c.faults, f)
+		}
+	}
+}
+
+// pathJob returns the job id of the path. What cannot be one is not looked for.
+func (c *call) pathJob() (string, error) {
+	id := c.g.Param("id")
+	if _, _, ok := relay.ParseJobID(id); !ok {
+		return "", relay.NewError(relay.NotFound, "no such job")
+	}
+	c.jobID = id
+	return id, nil
+}
+
+// job reads a job: GET /api/links/jobs/{id}.
+func (h *Handler) job(c *call) error {
+	wait := c.wait()
+	if err := c.valid(); err != nil {
+		return err
+	}
+	id, err := c.pathJob()
+	if err != nil {
+		return err
+	}
+	job, err := h.store.Job(c.ctx(), c.caller, id, wait)
+	return c.replyJob(&job, err)
+}
+
+// jobByKey reads a job: GET /api/links/jobs?idempotencyKey=….
+func (h *Handler) jobByKey(c *call) error {
+	wait, key := c.wait(), c.query.Get("idempotencyKey")
+	c.fault("/query/idempotencyKey", relay.CheckText(key, relay.MaxIdempotencyKey))
+	if err := c.valid(); err != nil {
+		return err
+	}
+	job, err := h.store.JobByKey(c.ctx(), c.caller, key, wait)
+	return c.replyJob(&job, err)
+}
+
+// cancel cancels a job: DELETE /api/links/jobs/{id}.
+func (h *Handler) cancel(c *call) error {
+	if err := c.valid(); err != nil {
+		return err
+	}
+	id, err := c.pathJob()
+	if err != nil {
+		return err
+	}
+	job, err := h.store.Cancel(c.ctx(), c.caller, id)
+	return c.replyJob(&job, err)
+}
+
+// quota reads membership, windows and backlog: GET /api/links/quota.
+func (h *Handler) quota(c *call) error {
+	if err := c.valid(); err != nil {
+		return err
+	}
+	q, err := h.store.Quota(c.ctx(), c.caller)
+	if err != nil {
+		return err
+	}
+	if q.Windows == nil {
+		q.Windows = []relay.Window{}
+	}
+	setRateLimit(c.g.Writer.Header(), q.Windows)
+	return c.reply(http.StatusOK, &q)
+}
+
+func (c *call) replyJob(job *relay.Job, err error) error {
+	if err != nil {
+		return err
+	}
+	c.jobID = job.ID
+	return c.reply(http.StatusOK, job)
+}

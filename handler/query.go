@@ -1,0 +1,76 @@
+package handler
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"linkrelay/relay"
+)
+
+// readQuery reads the query strictly: a parameter that the route does not
+// know, or one sent twice, is a fault like any other (see valid).
+func readQuery(c *call) error {
+	raw := c.g.Request.URL.RawQuery
+	if raw == "" || len(c.route.query) > 0 && c.route.query[0] == anyQuery[0] {
+		return nil
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil { // its text would echo the input
+		c.fault("/query", "is not well-formed")
+		return nil
+	}
+	for name, v := range values {
+		switch {
+		case !slices.Contains(c.route.query, name):
+			c.fault(queryPointer(name), "is not a known parameter")
+		case len(v) > 1:
+			c.fault(queryPointer(name), "must be sent once")
+		}
+	}
+	c.query = values
+	return nil
+}
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1") // RFC 6901 §3
+
+func queryPointer(name string) string {
+	return "/query/" + bounded(pointerEscapes.Replace(strings.ToValidUTF8(name, "")))
+}
+
+// number returns a whole parameter between low and high, fallback when it is
+// absent.
+func (c *call) number(name string, low, high, fallback int) int {
+	if !c.query.Has(name) {
+		return fallback
+	}
+	n, err := strconv.Atoi(c.query.Get(name))
+	if err != nil || n < low || n > high {
+		c.fault("/query/"+name, "must be a whole number between "+strconv.Itoa(low)+" and "+strconv.Itoa(high))
+		return fallback
+	}
+	return n
+}
+
+// wait returns how long the caller wants the answer held.
+func (c *call) wait() time.Duration {
+	return time.Duration(c.number("wait", 0, int(relay.MaxWait/time.Second), 0)) * time.Second
+}
+
+const (
+	maxCursor    = 200
+	maxPage      = 500
+	usualPage    = 100
+	maxPathParam = 64
+)
+
+// page returns where a listing goes on and how many items to show.
+func (c *call) page() (cursor string, limit int) {
+	cursor = c.query.Get("cursor")
+	if cursor != "" {
+		c.fault("/query/cursor", relay.CheckText(cursor, maxCursor))
+	}
+	return cursor, c.number("limit", 1, maxPage, usualPage)
+}
