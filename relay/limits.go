@@ -27,5 +27,6 @@ const (
 	MinLinkCodeTTL     = time.Minute
 	MaxLinkCodeTTL     = 24 * time.Hour
 	DefaultLinkCodeTTL = 15 * time.Minute
+	MaxLimit           = 1_000_000_000  // the largest limit of a plan or account
 	MaxRetryDelay      = 24 * time.Hour // the longest delaySeconds of a failed delivery
 )

@@ -1,0 +1,39 @@
+package redisstore
+
+import (
+	"context"
+	"math/rand/v2"
+
+	"linkrelay/relay"
+)
+
+// Act does what a device asks for a delivery it holds. lease_lost says that the
+// token no longer holds it, job_final that the job has ended; doing again what
+// the same token did is no error.
+func (s *Store) Act(ctx context.Context, c relay.Caller, a relay.Action) (relay.Job, error) {
+	ref, created, ok := relay.ParseJobID(a.JobID)
+	if !ok {
+		return relay.Job{}, refusal(string(relay.NotFound))
+	}
+	token := leaseToken(a.Lease, ref)
+	if token == "" {
+		return relay.Job{}, refusal(string(relay.LeaseLost))
+	}
+	k := accountKeys(c.Account)
+	tail, delay := a.Error, any("")
+	if a.Verb == relay.Complete {
+		tail = string(a.Result)
+	}
+	if a.Delay != nil {
+		delay = a.Delay.Milliseconds()
+	}
+	v, err := s.run(ctx, actScript, 2, k.life(k.job(ref), k.nonce(c.KeyID, c.Nonce)), c.Account, c.DeviceID,
+		c.KeyID, newOperation(), c.NonceTTL.Milliseconds(), c.DeviceID, string(a.Verb), tokenHash(token), created.UnixMilli(),
+		s.opt.Lease.Milliseconds(), s.opt.MaxAttempts, tail, flag(a.Retryable), delay,
+		rand.Float64()) //nolint:gosec // jitter
+	if err != nil {
+		return relay.Job{}, err
+	}
+	r := reply{v: v}
+	return r.lifeOutcome(ref)
+}

@@ -1,0 +1,225 @@
+package redisstore
+
+import (
+	"context"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
+
+	"linkrelay/relay"
+)
+
+// hub is what a replica knows about its connected desktops and waiting callers:
+// one subscription in, wake-ups out. Bells (see the scripts) are texts:
+//
+//	j account                       devices of the account should claim
+//	d account job-key               a watched job is final
+//	c account device job-key created  a job that the device holds was cancelled
+//	k account revision              the inventory of keys changed
+//
+// A bell can be lost; nothing depends on one for more than time. Every account
+// has a timer at its next deadline, and a slow claim as the backstop.
+type hub struct {
+	log    *zap.Logger
+	sub    *redis.PubSub
+	ended  chan struct{}
+	mu     sync.Mutex
+	rooms  map[string]*room
+	waits  map[string]map[*watch]struct{}
+	closed bool
+}
+
+// room holds the sessions of one account on this replica.
+type room struct {
+	sessions map[*Session]struct{}
+	timer    *time.Timer
+}
+
+// backstop is how long a connected account goes without a claim at the most.
+const backstop = 75 * time.Second
+
+func newHub(rdb redis.UniversalClient, log *zap.Logger) *hub {
+	h := &hub{log: log, sub: rdb.Subscribe(context.Background(), bellChannel), ended: make(chan struct{}),
+		rooms: map[string]*room{}, waits: map[string]map[*watch]struct{}{}}
+	go h.listen()
+	return h
+}
+
+// listen hands bells on until close. The client's channel pings the connection
+// and subscribes again when it is dead; bells may have been missed then, so
+// everybody looks.
+func (h *hub) listen() {
+	defer close(h.ended)
+	bells := h.sub.ChannelWithSubscriptions(redis.WithChannelSize(4096), redis.WithChannelHealthCheckInterval(2*time.Second))
+	for m := range bells {
+		switch m := m.(type) {
+		case *redis.Subscription:
+			h.wakeAll()
+		case *redis.Message:
+			h.bell(m.Payload)
+		}
+	}
+}
+
+func (h *hub) close() {
+	_ = h.sub.Close() // the connection may be gone already
+	<-h.ended
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = true
+	for _, r := range h.rooms {
+		r.timer.Stop()
+	}
+}
+
+func (h *hub) bell(text string) {
+	f := strings.Split(text, " ")
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case len(f) == 2 && f[0] == "j":
+		if r := h.rooms[f[1]]; r != nil {
+			r.wake()
+		}
+	case len(f) == 3 && f[0] == "d":
+		for w := range h.waits[f[2]] {
+			w.ring()
+		}
+	case len(f) == 3 && f[0] == "k":
+		revision, _ := strconv.ParseInt(f[2], 10, 64) // 0 makes the device look, too
+		h.signal(f[1], "", relay.Signal{Kind: relay.FrameKeys, Revision: revision})
+	case len(f) == 5 && f[0] == "c":
+		created, _ := strconv.ParseInt(f[4], 10, 64) // written by our own script
+		h.signal(f[1], f[2], relay.Signal{Kind: relay.FrameCancel, JobID: relay.JobID(refOf(f[3]), at(created))})
+	default:
+		h.log.Warn("an unknown text came over the bell channel; does something else publish there?", zap.String("channel", bellChannel))
+	}
+}
+
+// signal passes a frame to the sessions of a device, or of all ("").
+func (h *hub) signal(account, device string, sig relay.Signal) {
+	r := h.rooms[account]
+	if r == nil {
+		return
+	}
+	for s := range r.sessions {
+		if device != "" && s.caller.DeviceID != device {
+			continue
+		}
+		select {
+		case s.signals <- sig:
+		default: // the stream does not read; its write deadline ends it, and a new one re-reads
+		}
+	}
+}
+
+func (h *hub) wakeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.rooms {
+		r.wake()
+	}
+	for _, set := range h.waits {
+		for w := range set {
+			w.ring()
+		}
+	}
+}
+
+func (r *room) wake() {
+	for s := range r.sessions {
+		s.wakeUp()
+	}
+}
+
+// join adds a session; its first wake-up is due at once.
+func (h *hub) join(s *Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	account := s.caller.Account
+	r := h.rooms[account]
+	if r == nil {
+		r = &room{sessions: map[*Session]struct{}{}}
+		r.timer = time.AfterFunc(backstop, func() { h.fire(account) })
+		h.rooms[account] = r
+	}
+	r.sessions[s] = struct{}{}
+	s.wakeUp()
+}
+
+func (h *hub) leave(s *Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r := h.rooms[s.caller.Account]
+	if r == nil {
+		return
+	}
+	delete(r.sessions, s)
+	if len(r.sessions) == 0 {
+		r.timer.Stop()
+		delete(h.rooms, s.caller.Account)
+	}
+}
+
+// schedule sets the account's timer to its next deadline as a claim told it, or
+// to the jittered backstop. A deadline is met a little late rather than early.
+func (h *hub) schedule(account string, in time.Duration) {
+	slow := backstop/2 + rand.N(backstop/2) //nolint:gosec // jitter
+	if in <= 0 || in > slow {
+		in = slow
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.rooms[account]; r != nil && !h.closed {
+		r.timer.Reset(in + time.Millisecond)
+	}
+}
+
+// fire wakes one session: its claim settles what is due, and rings for the
+// others where there is more than it can take.
+func (h *hub) fire(account string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if r := h.rooms[account]; r != nil && !h.closed {
+		for s := range r.sessions {
+			s.wakeUp()
+			break
+		}
+		r.timer.Reset(backstop) // until that claim tells better
+	}
+}
+
+// watch waits for one job to become final.
+type watch struct {
+	hub  *hub
+	key  string
+	rung chan struct{}
+	once sync.Once
+}
+
+func (h *hub) watch(jobKey string) *watch {
+	w := &watch{hub: h, key: jobKey, rung: make(chan struct{})}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.waits[jobKey] == nil {
+		h.waits[jobKey] = map[*watch]struct{}{}
+	}
+	h.waits[jobKey][w] = struct{}{}
+	return w
+}
+
+func (w *watch) ring() { w.once.Do(func() { close(w.rung) }) }
+
+func (w *watch) close() {
+	w.hub.mu.Lock()
+	defer w.hub.mu.Unlock()
+	delete(w.hub.waits[w.key], w)
+	if len(w.hub.waits[w.key]) == 0 {
+		delete(w.hub.waits, w.key)
+	}
+}

@@ -1,0 +1,84 @@
+-- claim.lua: offers a device as many jobs as it has room for. Settles what is
+-- due first; jobs that wait for another delivery go before new ones.
+--
+-- KEYS  as jobs.lua
+-- ARGV  as jobs.lua, then 3 device id  4 key id  5 places the device asks for
+--       6 plan's limit of places, 0 = none  7 plan the limit is of
+--       8 time to accept, ms  9 max attempts  10 hash of the lease token
+--       11 offers at the most
+-- Returns {outcome, now, next, offers}: outcome ok, plan (offers = the account's
+--   plan: run again with its limit), key_revoked or key_expired; next = the
+--   account's next deadline in ms or 0; offers = {key, record, key, record, …}
+local p = redis.call('HMGET', ACCT, 'p', 'k:' .. ARGV[4])
+if not p[1] then return { 'key_revoked', now, 0, {} } end
+local refusal = key_refusal(p[2], now)
+if refusal then return { refusal, now, 0, {} } end
+local plan, override = string.match(p[1], '^%S+ %S+ (%S+) %S+ %S+ %S+ %S+ (%S+)')
+if plan ~= ARGV[7] then return { 'plan', now, 0, plan } end
+
+local device, accept_by = ARGV[3], now + ARGV[8]
+local ready = settle(SETTLE_MAX, tonumber(ARGV[9]), device)
+local places = tonumber(ARGV[5])
+local limit = tonumber(override) or tonumber(ARGV[6])
+if limit > 0 then places = math.min(places, limit) end
+places = places - (tonumber(redis.call('HGET', ACCT, 'f:' .. device)) or 0)
+local most = math.min(places, tonumber(ARGV[11]))
+
+local offers, used = {}, 0
+local function offer(key, head, body)
+  used = used + 1
+  head[STATE], head[TIME], head[DEVICE], head[TOKEN] = 'o', accept_by, device, ARGV[10]
+  head[DELIVERIES] = head[DELIVERIES] + 1
+  redis.call('ZADD', DUE, math.min(accept_by, head[EXPIRES]), key)
+  offers[#offers + 1], offers[#offers + 2] = key, save(key, head, body)
+  event('job.offered', key, head)
+end
+
+local left = 0
+for _, job in ipairs(ready) do
+  if used < most then
+    redis.call('XCLAIM', STREAM, GROUP, device, 0, job[2][ENTRY], 'JUSTID')
+    offer(job[1], job[2], job[3])
+  else
+    left = left + 1
+  end
+end
+
+-- New jobs. An entry whose job is gone, final, or another's is dropped: the
+-- record is the truth. Rounds are bounded; what remains is found next time.
+local empty = false
+for _ = 1, 8 do
+  if used >= most or empty then break end
+  local read = redis.pcall('XREADGROUP', 'GROUP', GROUP, device, 'COUNT', most - used, 'STREAMS', STREAM, '>')
+  if read and read.err then
+    redis.call('XGROUP', 'CREATE', STREAM, GROUP, '0', 'MKSTREAM')
+    read = redis.call('XREADGROUP', 'GROUP', GROUP, device, 'COUNT', most - used, 'STREAMS', STREAM, '>')
+  end
+  local entries = read and read[1] and read[1][2] or {}
+  empty = #entries == 0
+  for _, entry in ipairs(entries) do
+    local key = entry[2] and entry[2][2]
+    local text = key and redis.call('GET', key)
+    local head, body
+    if text then head, body = decode(text) end
+    if not text or head[STATE] ~= 'q' or head[ENTRY] ~= entry[1] then
+      redis.call('XACK', STREAM, GROUP, entry[1])
+      redis.call('XDEL', STREAM, entry[1])
+    elseif now >= tonumber(head[EXPIRES]) then
+      finish(key, head, body, 'x', 'job.expired')
+    else
+      offer(key, head, body)
+    end
+  end
+end
+
+if used > 0 then redis.call('HINCRBY', ACCT, 'f:' .. device, used) end
+if left > 0 then wake() end
+if used < places then
+  redis.call('HSET', ACCT, 'w', 1)
+else
+  redis.call('HSET', ACCT, 'h:' .. device, 1)
+end
+send_bell()
+local due = redis.call('ZRANGEBYSCORE', DUE, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+return { 'ok', now, due[2] and tonumber(due[2]) or 0, offers }

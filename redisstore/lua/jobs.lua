@@ -1,0 +1,124 @@
+-- jobs.lua: the life of a job after its admission. Composed behind guard.lua
+-- and in front of every script that changes a job.
+--
+-- KEYS  1 account  2 stream  3 due  4 events  5 dead letters   of one account
+-- ARGV  1 account id  2 actor (for the audit trail)
+--
+-- A record is "head\nidempotencyKey\ntrackingUrl\nsource\nrowId\ncontext\ntail".
+-- head holds, separated by spaces:
+local STATE, CREATED, EXPIRES, ATTEMPTS, DELIVERIES, ENTRY, TIME, DEVICE, TOKEN, WATCHED = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+--   state     q queued, o offered, r running; final: s succeeded, d dead,
+--             c cancelled, x expired
+--   time      queued: not before; offered: accept by; running: lease expiry;
+--             final: finished at (ms)
+--   device    who holds it, or held it last; "-" when given back
+--   token     hash of the lease token of the last delivery
+--   watched   1 when somebody waits for the final state: ring on it
+-- tail is the result (s), or the text of the last failure.
+--
+-- due holds every open job at its next deadline: its time when it is offered,
+-- running or queued for a retry, else its expiry. The stream's pending entries
+-- are the jobs that were offered at least once; an entry leaves with its job.
+local ACCT, STREAM, DUE, EVENTS, DEAD = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local ACCOUNT, ACTOR = ARGV[1], ARGV[2]
+local now = clock()
+local ring = false -- whether devices of the account should claim again
+
+local function decode(text)
+  local nl = string.find(text, '\n', 1, true)
+  local head = {}
+  for field in string.gmatch(string.sub(text, 1, nl - 1), '%S+') do head[#head + 1] = field end
+  return head, string.sub(text, nl + 1)
+end
+local function encode(head, body) return table.concat(head, ' ') .. '\n' .. body end
+local function set_tail(body, tail)
+  return string.match(body, '^[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n') .. tail
+end
+local function final(head) return head[STATE] == 's' or head[STATE] == 'd' or head[STATE] == 'c' or head[STATE] == 'x' end
+local function held(head) return head[STATE] == 'o' or head[STATE] == 'r' end
+
+local function event(kind, key, head)
+  redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, '*', 'k', kind, 'a', ACTOR, 'j', key, 'c', head[CREATED])
+end
+local function save(key, head, body)
+  local text = encode(head, body)
+  redis.call('SET', key, text, 'KEEPTTL')
+  return text
+end
+
+-- Devices that wait for work are told once, by whoever brings it.
+local function wake() ring = ring or redis.call('HDEL', ACCT, 'w') == 1 end
+local function send_bell() if ring then redis.call('PUBLISH', BELL, 'j ' .. ACCOUNT) end end
+
+-- Moves a job between the counters of waiting (q, o) and running (r) jobs.
+local function count(from, to)
+  local before, after = from == 'r' and 'r' or 'q', to == 'r' and 'r' or (to == 'q' or to == 'o') and 'q'
+  if before == after then return end
+  redis.call('HINCRBY', ACCT, before, -1)
+  if after then redis.call('HINCRBY', ACCT, after, 1) end
+end
+
+-- The holder's place becomes free; a device that was full is told.
+local function leave(head)
+  if not held(head) then return end
+  redis.call('HINCRBY', ACCT, 'f:' .. head[DEVICE], -1)
+  if redis.call('HDEL', ACCT, 'h:' .. head[DEVICE]) == 1 then ring = true end
+end
+
+local function finish(key, head, body, state, kind)
+  leave(head)
+  count(head[STATE], state)
+  head[STATE], head[TIME] = state, now
+  redis.call('XACK', STREAM, GROUP, head[ENTRY])
+  redis.call('XDEL', STREAM, head[ENTRY])
+  redis.call('ZREM', DUE, key)
+  local text = encode(head, body)
+  redis.call('SET', key, text, 'PX', RETENTION)
+  if state == 'd' then redis.call('XADD', DEAD, 'MAXLEN', '~', DEAD_MAX, '*', 'j', key, 'r', text) end
+  event(kind, key, head)
+  if head[WATCHED] == '1' then redis.call('PUBLISH', BELL, 'd ' .. ACCOUNT .. ' ' .. key) end
+  return text
+end
+
+-- Back to waiting, for any device, at the given time. device is what the
+-- record remembers of the holder: itself, when a late result of it is welcome.
+local function requeue(key, head, body, at, device, kind)
+  leave(head)
+  count(head[STATE], 'q')
+  head[STATE], head[TIME], head[DEVICE] = 'q', at, device
+  redis.call('ZADD', DUE, math.min(at, head[EXPIRES]), key)
+  event(kind, key, head)
+  wake()
+  return save(key, head, body)
+end
+
+-- Brings up to limit due jobs to where the clock has taken them; returns those
+-- that wait for another delivery now, as {key, head, body}. An offer that
+-- lapsed at the very device that claims now rests for HOLD_OFF ms, so that
+-- another device comes first; device is "" when nobody claims.
+local function settle(limit, max_attempts, device)
+  local ready = {}
+  for _, key in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)) do
+    local text = redis.call('GET', key)
+    local head, body
+    if text then head, body = decode(text) end
+    if not text or final(head) then
+      redis.call('ZREM', DUE, key)
+    elseif now >= tonumber(head[EXPIRES]) then
+      finish(key, head, body, 'x', 'job.expired')
+    elseif head[STATE] == 'o' then
+      local at = head[DEVICE] == device and now + HOLD_OFF or now
+      head[TOKEN] = '-'
+      requeue(key, head, body, at, head[DEVICE], 'job.offer_lapsed')
+      if at == now then ready[#ready + 1] = { key, head, body } end
+    elseif head[STATE] == 'r' and tonumber(head[ATTEMPTS]) >= max_attempts then
+      finish(key, head, set_tail(body, 'the lease expired before the job was completed'), 'd', 'job.dead')
+    elseif head[STATE] == 'r' then
+      requeue(key, head, body, now, head[DEVICE], 'job.lease_expired')
+      ready[#ready + 1] = { key, head, body }
+    else
+      ready[#ready + 1] = { key, head, body }
+    end
+  end
+  return ready
+end

@@ -1,0 +1,9 @@
+-- settle.lua: settles what is due without offering anything: frees the backlog
+-- of an account whose desktops are away.
+--
+-- KEYS  as jobs.lua
+-- ARGV  as jobs.lua, then 3 max attempts
+-- Returns 1
+settle(SETTLE_MAX, tonumber(ARGV[3]), '')
+send_bell()
+return 1

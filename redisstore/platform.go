@@ -1,0 +1,167 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"linkrelay/quota"
+	"linkrelay/relay"
+)
+
+// Job returns a job by its id. With a wait it returns when the job is final or
+// the wait is over, whichever comes first.
+func (s *Store) Job(ctx context.Context, c relay.Caller, jobID string, wait time.Duration) (relay.Job, error) {
+	ref, created, ok := relay.ParseJobID(jobID)
+	if !ok {
+		return relay.Job{}, refusal(string(relay.NotFound))
+	}
+	return s.readJob(ctx, c, ref, strconv.FormatInt(created.UnixMilli(), 10), wait)
+}
+
+// JobByKey is Job by idempotency key.
+func (s *Store) JobByKey(ctx context.Context, c relay.Caller, idempotencyKey string, wait time.Duration) (relay.Job, error) {
+	return s.readJob(ctx, c, relay.JobRef(c.Account, idempotencyKey), "", wait)
+}
+
+func (s *Store) readJob(ctx context.Context, c relay.Caller, ref, created string, wait time.Duration) (relay.Job, error) {
+	key := accountKeys(c.Account).job(ref)
+	var done *watch
+	if wait > 0 {
+		done = s.hub.watch(key) // before the read: a bell between the two is not missed
+		defer done.close()
+	}
+	v, err := s.read(ctx, c, key, "job", created, flag(wait > 0))
+	if err != nil {
+		return relay.Job{}, err
+	}
+	now, text := v.number(1), v.text(2)
+	if v.err != nil {
+		return relay.Job{}, v.err
+	}
+	job, err := parseJob(ref, text, now)
+	if err != nil || wait <= 0 || job.State.Final() {
+		return job, err
+	}
+	return s.awaitFinal(ctx, ref, key, job, now, wait, done)
+}
+
+// awaitFinal reads the job again when its bell rings, when it expires, and at
+// the end of the wait. A caller who has gone gets the state as last seen.
+func (s *Store) awaitFinal(ctx context.Context, ref, key string, job relay.Job, now int64, wait time.Duration, done *watch) (relay.Job, error) {
+	end := time.NewTimer(min(wait, job.ExpiresAt.Sub(at(now))))
+	defer end.Stop()
+	select {
+	case <-ctx.Done():
+		return job, nil
+	case <-done.rung:
+	case <-end.C:
+	}
+	again, err := s.peek(ctx, ref, key)
+	if err != nil || again.ID != job.ID {
+		return job, err
+	}
+	return again, nil
+}
+
+// peek reads a job for a request that was admitted before.
+func (s *Store) peek(ctx context.Context, ref, key string) (relay.Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	defer cancel()
+	pipe := s.rdb.Pipeline()
+	text, clock := pipe.Get(ctx, key), pipe.Time(ctx)
+	if _, err := pipe.Exec(ctx); errors.Is(err, redis.Nil) {
+		return relay.Job{}, refusal(string(relay.NotFound)) // its retention ended while we waited
+	} else if err != nil {
+		return relay.Job{}, s.unavailable("peek", err)
+	}
+	return parseJob(ref, text.Val(), clock.Val().UnixMilli())
+}
+
+// Cancel ends a job. A waiting one gives its quota back; a device that holds it
+// is told. Cancelling a cancelled job is no error; any other final job is.
+func (s *Store) Cancel(ctx context.Context, c relay.Caller, jobID string) (relay.Job, error) {
+	ref, created, ok := relay.ParseJobID(jobID)
+	if !ok {
+		return relay.Job{}, refusal(string(relay.NotFound))
+	}
+	k := accountKeys(c.Account)
+	nonce, op := k.nonce(c.KeyID, c.Nonce), newOperation()
+	var job relay.Job
+	err := s.withPlan(c.Account, func(name string, p quota.Plan) (string, error) {
+		v, err := s.run(ctx, cancelScript, 2, k.life(k.job(ref), nonce), c.Account, c.KeyID,
+			c.KeyID, op, c.NonceTTL.Milliseconds(), created.UnixMilli(), name, p.Limits.PerMinute)
+		if err != nil {
+			return "", err
+		}
+		a := reply{v: v}
+		if a.text(0) == "plan" {
+			return a.text(2), a.err
+		}
+		job, err = a.lifeOutcome(ref)
+		return "", err
+	})
+	return job, err
+}
+
+// lifeOutcome reads {outcome, now, record} of the scripts that change a job.
+func (a *reply) lifeOutcome(ref string) (relay.Job, error) {
+	outcome, now, text := a.text(0), a.number(1), a.text(2)
+	if a.err != nil {
+		return relay.Job{}, a.err
+	}
+	if outcome != "ok" && outcome != string(relay.JobFinal) {
+		return relay.Job{}, refusal(outcome)
+	}
+	job, err := parseJob(ref, text, now)
+	if err == nil && outcome != "ok" {
+		err = jobFinal(job)
+	}
+	return job, err
+}
+
+// Quota returns the account's windows and backlog as they stand.
+func (s *Store) Quota(ctx context.Context, c relay.Caller) (relay.QuotaStatus, error) {
+	v, err := s.read(ctx, c, accountKeys(c.Account).account(), "quota", "", "0")
+	if err != nil {
+		return relay.QuotaStatus{}, err
+	}
+	now, profileText, counters := v.number(1), v.text(2), v.text(3)
+	waiting, running := v.text(4), v.text(5)
+	if v.err != nil {
+		return relay.QuotaStatus{}, v.err
+	}
+	p, err := parseProfile(profileText)
+	if err != nil {
+		return relay.QuotaStatus{}, err
+	}
+	plan := s.opt.Plans[p.plan]
+	q := relay.QuotaStatus{AccountID: c.Account, Plan: p.plan, Membership: p.membership,
+		Backlog: backlog(waiting, running, p.overrides.Over(plan.Limits))}
+	q.Windows, err = windows(profileText, counters, plan, now)
+	return q, err
+}
+
+func backlog(waiting, running string, l relay.Limits) relay.Backlog {
+	w, _ := strconv.ParseInt(waiting, 10, 64) // absent until the first job
+	r, _ := strconv.ParseInt(running, 10, 64)
+	return relay.Backlog{Waiting: w, Running: r, Limit: l.MaxBacklog}
+}
+
+// read runs read.lua on behalf of a signed request.
+func (s *Store) read(ctx context.Context, c relay.Caller, key, what, created, watched string) (*reply, error) {
+	k := accountKeys(c.Account)
+	v, err := s.run(ctx, readScript, 2, []string{k.account(), k.nonce(c.KeyID, c.Nonce), key},
+		c.KeyID, newOperation(), c.NonceTTL.Milliseconds(), what, created, watched)
+	if err != nil {
+		return nil, err
+	}
+	a := &reply{v: v}
+	if outcome := a.text(0); outcome != "ok" {
+		return nil, refusal(outcome)
+	}
+	return a, a.err
+}

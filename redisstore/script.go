@@ -1,0 +1,209 @@
+package redisstore
+
+import (
+	"context"
+	"crypto/sha1" //nolint:gosec // Redis names scripts by their SHA-1
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"linkrelay/quota"
+	"linkrelay/relay"
+)
+
+//go:embed lua/*.lua
+var luaFiles embed.FS
+
+// Bounds that the scripts keep.
+const (
+	eventsMax = 1000  // about that many audit records of an account
+	deadMax   = 10000 // dead letters of an account
+	settleMax = 64    // due jobs that one script brings up to date
+	holdOff   = 500 * time.Millisecond
+)
+
+// script is one Lua script with its SHA-1, as EVALSHA wants it.
+type script struct{ name, text, sha string }
+
+// The scripts. Each file says what it does, its KEYS, ARGV and answers.
+var (
+	admitScript   = compose("admit", "guard", "quota")
+	readScript    = compose("read", "guard")
+	cancelScript  = compose("cancel", "guard", "quota", "jobs")
+	claimScript   = compose("claim", "guard", "jobs")
+	settleScript  = compose("settle", "guard", "jobs")
+	actScript     = compose("act", "guard", "jobs")
+	redriveScript = compose("redrive", "guard", "jobs")
+	accountScript = compose("account", "guard")
+	keyScript     = compose("key", "guard")
+	linkScript    = compose("link")
+
+	scripts = []*script{admitScript, readScript, cancelScript, claimScript, settleScript,
+		actScript, redriveScript, accountScript, keyScript, linkScript}
+)
+
+// compose puts the constants and the named parts in front of a script.
+func compose(name string, parts ...string) *script {
+	var b strings.Builder
+	fmt.Fprintf(&b, "local GROUP, BELL = '%s', '%s'\n", group, bellChannel)
+	fmt.Fprintf(&b, "local RETENTION, HOLD_OFF = %d, %d\n", relay.Retention.Milliseconds(), holdOff.Milliseconds())
+	fmt.Fprintf(&b, "local EVENTS_MAX, DEAD_MAX, SETTLE_MAX = %d, %d, %d\n", eventsMax, deadMax, settleMax)
+	for _, part := range append(parts, name) {
+		if part == "quota" {
+			b.WriteString(quota.Lua)
+			continue
+		}
+		text, err := luaFiles.ReadFile("lua/" + part + ".lua")
+		if err != nil {
+			panic(err) // the file is embedded: only a typo above gets here
+		}
+		b.Write(text)
+	}
+	sum := sha1.Sum([]byte(b.String())) //nolint:gosec // not for security
+	return &script{name: name, text: b.String(), sha: hex.EncodeToString(sum[:])}
+}
+
+// loadScripts makes every script known to every master.
+func (s *Store) loadScripts(ctx context.Context) error {
+	load := func(ctx context.Context, c *redis.Client) error {
+		_, err := c.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, sc := range scripts {
+				p.ScriptLoad(ctx, sc.text)
+			}
+			return nil
+		})
+		return err
+	}
+	switch c := s.rdb.(type) {
+	case *redis.ClusterClient:
+		return c.ForEachMaster(ctx, load)
+	case *redis.Client:
+		return load(ctx, c)
+	}
+	return errors.New("redisstore: unknown kind of client")
+}
+
+// Time for one try of a command and for all tries together. Together with the
+// two seconds of CONTRACT §5 they leave room for the rest of a request.
+const (
+	tryTimeout   = 700 * time.Millisecond
+	totalTimeout = 1600 * time.Millisecond
+)
+
+// run executes a script in one round trip shared with concurrent callers. A
+// script whose reply was lost is run once more: every script answers its own
+// earlier run, by operation id or because its effect is the same. Pass
+// tries = 1 where a second run would do more than the first.
+func (s *Store) run(ctx context.Context, sc *script, tries int, keys []string, args ...any) ([]any, error) {
+	words := make([]any, 0, 3+len(keys)+len(args))
+	words = append(words, "evalsha", sc.sha, len(keys))
+	for _, k := range keys {
+		words = append(words, k)
+	}
+	words = append(words, args...)
+	return s.repeat(ctx, sc, tries, func(ctx context.Context) ([]any, error) {
+		cmd := redis.NewSliceCmd(ctx, words...)
+		// The wait ends with ctx whatever the connection does. A command whose
+		// wait ended may still take effect.
+		if err := s.pipe.Submit(ctx, cmd).WaitContext(ctx); err != nil {
+			return nil, err
+		}
+		return cmd.Val(), nil
+	})
+}
+
+// repeat gives try its time, again after a failure that may pass, and turns the
+// last failure into what the caller may see.
+func (s *Store) repeat(ctx context.Context, sc *script, tries int, try func(context.Context) ([]any, error)) ([]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	defer cancel()
+	once := func() ([]any, error) {
+		ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+		defer cancel()
+		return try(ctx)
+	}
+	v, err := once()
+	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") { // a restarted server; nothing ran
+		if err = s.loadScripts(ctx); err == nil {
+			v, err = once()
+		}
+	}
+	for ; err != nil && tries > 1 && ctx.Err() == nil && transient(err); tries-- {
+		v, err = once()
+	}
+	if err != nil {
+		return nil, s.unavailable(sc.name, err)
+	}
+	return v, nil
+}
+
+// transient reports whether a second try may find what the first did not: not
+// after a reply of Redis (it would be the same) nor a full queue.
+func transient(err error) bool {
+	var reply redis.Error
+	return !errors.As(err, &reply) && !errors.Is(err, redis.ErrAutoPipelineQueueFull)
+}
+
+// confirmTimeout bounds WAIT and WAITAOF.
+const confirmTimeout = 500 * time.Millisecond
+
+// runDurably is run for what a 202 promises: with a durability configured it
+// also waits, on the connection that wrote, until the write is confirmed.
+func (s *Store) runDurably(ctx context.Context, sc *script, keys []string, args ...any) ([]any, error) {
+	if s.opt.Durability != DurabilityReplica && s.opt.Durability != DurabilityFsync {
+		return s.run(ctx, sc, 2, keys, args...)
+	}
+	confirmed := false
+	v, err := s.repeat(ctx, sc, 2, func(ctx context.Context) ([]any, error) {
+		node, err := s.master(ctx, keys[0])
+		if err != nil {
+			return nil, err
+		}
+		pipe := node.Pipeline()
+		run := pipe.EvalSha(ctx, sc.sha, keys, args...)
+		wait := pipe.Do(ctx, s.confirmation()...)
+		_, _ = pipe.Exec(ctx) // each command has its own error
+		if err := run.Err(); err != nil {
+			return nil, err
+		}
+		confirmed = s.confirmed(wait)
+		return run.Slice()
+	})
+	if err != nil || confirmed {
+		return v, err
+	}
+	if a := (reply{v: v}); a.text(0) != "new" && a.text(0) != "known" {
+		return v, nil // nothing was promised
+	}
+	return nil, relay.NewError(relay.DurabilityUnconfirmed, "the job was stored, but not confirmed as durable in time")
+}
+
+// confirmation is the command that waits for the durability configured.
+func (s *Store) confirmation() []any {
+	if s.opt.Durability == DurabilityFsync {
+		return []any{"waitaof", 1, 0, confirmTimeout.Milliseconds()}
+	}
+	return []any{"wait", 1, confirmTimeout.Milliseconds()}
+}
+
+func (s *Store) confirmed(wait *redis.Cmd) bool {
+	if s.opt.Durability == DurabilityFsync {
+		n, err := wait.Int64Slice()
+		return err == nil && len(n) > 0 && n[0] >= 1
+	}
+	n, err := wait.Int64()
+	return err == nil && n >= 1
+}
+
+// master is the node that holds a key.
+func (s *Store) master(ctx context.Context, key string) (*redis.Client, error) {
+	if c, ok := s.rdb.(*redis.ClusterClient); ok {
+		return c.MasterForKey(ctx, key)
+	}
+	return s.rdb.(*redis.Client), nil
+}
