@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,12 +37,16 @@ type hub struct {
 
 // room holds the sessions of one account on this replica.
 type room struct {
-	sessions map[*Session]struct{}
+	sessions []*Session
+	turn     int // whose turn it is when the timer fires
 	timer    *time.Timer
 }
 
 // backstop is how long a connected account goes without a claim at the most.
-const backstop = 75 * time.Second
+const (
+	backstop = 75 * time.Second
+	nudge    = 200 * time.Millisecond
+)
 
 func newHub(rdb redis.UniversalClient, log *zap.Logger) *hub {
 	h := &hub{log: log, sub: rdb.Subscribe(context.Background(), bellChannel), ended: make(chan struct{}),
@@ -107,7 +112,7 @@ func (h *hub) signal(account, device string, sig relay.Signal) {
 	if r == nil {
 		return
 	}
-	for s := range r.sessions {
+	for _, s := range r.sessions {
 		if device != "" && s.caller.DeviceID != device {
 			continue
 		}
@@ -132,7 +137,7 @@ func (h *hub) wakeAll() {
 }
 
 func (r *room) wake() {
-	for s := range r.sessions {
+	for _, s := range r.sessions {
 		s.wakeUp()
 	}
 }
@@ -144,11 +149,11 @@ func (h *hub) join(s *Session) {
 	account := s.caller.Account
 	r := h.rooms[account]
 	if r == nil {
-		r = &room{sessions: map[*Session]struct{}{}}
+		r = &room{}
 		r.timer = time.AfterFunc(backstop, func() { h.fire(account) })
 		h.rooms[account] = r
 	}
-	r.sessions[s] = struct{}{}
+	r.sessions = append(r.sessions, s)
 	s.wakeUp()
 }
 
@@ -159,7 +164,7 @@ func (h *hub) leave(s *Session) {
 	if r == nil {
 		return
 	}
-	delete(r.sessions, s)
+	r.sessions = slices.DeleteFunc(r.sessions, func(o *Session) bool { return o == s })
 	if len(r.sessions) == 0 {
 		r.timer.Stop()
 		delete(h.rooms, s.caller.Account)
@@ -180,17 +185,16 @@ func (h *hub) schedule(account string, in time.Duration) {
 	}
 }
 
-// fire wakes one session: its claim settles what is due, and rings for the
-// others where there is more than it can take.
+// fire wakes one session: its claim settles what is due, rings for the others
+// where there is more than it can take, and sets the timer anew. Should its
+// stream be stuck in a write, another one is woken soon.
 func (h *hub) fire(account string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if r := h.rooms[account]; r != nil && !h.closed {
-		for s := range r.sessions {
-			s.wakeUp()
-			break
-		}
-		r.timer.Reset(backstop) // until that claim tells better
+		r.turn = (r.turn + 1) % len(r.sessions)
+		r.sessions[r.turn].wakeUp()
+		r.timer.Reset(nudge)
 	}
 }
 

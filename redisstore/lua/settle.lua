@@ -3,7 +3,7 @@
 --
 -- KEYS  as jobs.lua
 -- ARGV  as jobs.lua, then 3 max attempts
--- Returns 1
+-- Returns {'ok'}
 settle(SETTLE_MAX, tonumber(ARGV[3]), '')
 send_bell()
-return 1
+return { 'ok' }
