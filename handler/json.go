@@ -58,7 +58,7 @@ func (c *call) readJSON(fields []field) error {
 	if err := c.readObject(fields); err != nil {
 		return c.malformed(err)
 	}
-	if _, err := s.json.ReadToken(); err != io.EOF { //nolint:errorlint // jsontext returns it bare
+	if _, err := s.json.ReadToken(); !errors.Is(err, io.EOF) {
 		return relay.NewError(relay.BodyMalformed, "there is more after the JSON object")
 	}
 	return nil
@@ -280,9 +280,9 @@ var errEmptyBody = relay.NewError(relay.BodyMalformed, "the body is empty")
 // malformed renders a syntax error. Its own text is not used: it quotes the
 // input.
 func (c *call) malformed(err error) error {
-	var syntax *jsontext.SyntacticError
+	syntax, _ := errors.AsType[*jsontext.SyntacticError](err)
 	switch {
-	case errors.As(err, &syntax) && errors.Is(syntax.Err, jsontext.ErrDuplicateName):
+	case errors.Is(err, jsontext.ErrDuplicateName):
 		e := relay.NewError(relay.JSONDuplicateKey, "a name may appear once in an object")
 		e.Pointer = bounded(string(syntax.JSONPointer))
 		return e

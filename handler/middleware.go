@@ -25,7 +25,7 @@ func (h *Handler) serve(r *route) gin.HandlerFunc {
 		defer h.finish(c)
 		for _, step := range steps {
 			if err := step(c); err != nil {
-				c.refuse(err)
+				h.refuse(c, err)
 				return
 			}
 		}
@@ -51,7 +51,7 @@ func (h *Handler) finish(c *call) {
 // is logged, unless the runtime made it: anything else may hold what a caller
 // sent. A stack trace holds no values.
 func (h *Handler) recovered(c *call, v any) (abort bool) {
-	if v != http.ErrAbortHandler { //nolint:errorlint // compared by identity, as net/http does
+	if err, ok := v.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 		what := fmt.Sprintf("%T", v)
 		if err, ok := v.(runtime.Error); ok {
 			what = err.Error()
@@ -63,7 +63,7 @@ func (h *Handler) recovered(c *call, v any) (abort bool) {
 		c.code = relay.InternalError
 		return true
 	}
-	c.refuse(relay.NewError(relay.InternalError, internalText))
+	h.refuse(c, relay.NewError(relay.InternalError, internalText))
 	return false
 }
 
@@ -71,7 +71,7 @@ func (h *Handler) recovered(c *call, v any) (abort bool) {
 const clientGone relay.Code = "client_gone"
 
 // refuse renders an error and remembers it for the log.
-func (c *call) refuse(err error) {
+func (h *Handler) refuse(c *call, err error) {
 	if c.g.Writer.Written() {
 		c.cause = err
 		return
@@ -80,6 +80,8 @@ func (c *call) refuse(err error) {
 	switch {
 	case ok:
 		c.cause = e.Unwrap()
+	case errors.Is(err, context.Canceled) && c.ctx().Err() != nil && h.isDraining():
+		e = relay.NewError(relay.Draining, "the replica's time was over before the request's")
 	case errors.Is(err, context.Canceled) && c.ctx().Err() != nil:
 		c.code = clientGone
 		c.g.Writer.WriteHeader(statusClientGone)

@@ -2,6 +2,7 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -81,7 +82,7 @@ func secondsWithin(n int64, limit time.Duration) time.Duration {
 // merge adds the faults of a validation error to those found so far. A field
 // whose value could not even be read is not reported a second time.
 func (c *call) merge(err error) {
-	e, ok := err.(*relay.Error) //nolint:errorlint // Validate returns it bare
+	e, ok := errors.AsType[*relay.Error](err)
 	if !ok {
 		return
 	}

@@ -16,7 +16,6 @@ import (
 const (
 	claimTimeout    = 5 * time.Second
 	giveBackTimeout = 2 * time.Second
-	drainGrace      = 2 * time.Second // after the delay that drain named, for the desktop to have gone
 	retryFirst      = 200 * time.Millisecond
 	retryMost       = 5 * time.Second
 )
@@ -158,12 +157,13 @@ func (s *stream) signal(signal relay.Signal) error {
 }
 
 // beginDrain tells the desktop when to connect elsewhere. The stream stays for
-// that long, without claims, so that the new one can be opened before it ends.
+// that long and half the spread more, without claims, so that the new one can
+// be opened before it ends.
 func (s *stream) beginDrain() error {
 	after := rand.N(s.h.DrainSpread)
 	s.drain, s.wake = nil, nil
 	s.stopRetry()
-	s.end.Reset(after + drainGrace)
+	s.end.Reset(after + s.h.DrainSpread/2)
 	s.why = codeDraining
 	return s.write(relay.FrameDrain, relay.Drain{ReconnectAfterMS: after.Milliseconds()})
 }

@@ -1,0 +1,99 @@
+package handler_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"linkrelay/handler"
+	"linkrelay/relay"
+	"linkrelay/signature"
+)
+
+func badlySigned(keyID string) *http.Request {
+	r := fetch(goodBody)
+	r.Header.Set(signature.HeaderKey, keyID)
+	r.Header.Set(signature.HeaderSignature, strings.Repeat("0", 64))
+	return r
+}
+
+// After a burst of failures a pair of client and key is refused without any
+// look-up, while other keys behind the same address go on; with time it is
+// heard again.
+func TestFailuresAreThrottledPerClientAndKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		other := signature.NewKeyID(signature.KindTest)
+		cred := *store.credentials[platform.KeyID]
+		cred.KeyID = other
+		store.credentials[other] = &cred
+		h := newHandler(t, store, handler.Options{}, nil)
+		for range 20 {
+			wantProblem(t, do(h.Public(), badlySigned(other)), relay.SignatureInvalid)
+		}
+		before := store.lookups.Load()
+		w := do(h.Public(), badlySigned(other))
+		wantProblem(t, w, relay.FailedAuthThrottled)
+		if w.Header().Get("Retry-After") != "1" {
+			t.Errorf("Retry-After %q", w.Header().Get("Retry-After"))
+		}
+		if store.lookups.Load() != before {
+			t.Error("a throttled request was looked up")
+		}
+		if w := do(h.Public(), fetch(goodBody)); w.Code != http.StatusAccepted {
+			t.Errorf("another key behind the same address: %d", w.Code)
+		}
+		time.Sleep(time.Second)
+		wantProblem(t, do(h.Public(), badlySigned(other)), relay.SignatureInvalid)
+	})
+}
+
+// Unknown keys cost a look-up each, so their number is bounded per client; a
+// key that verified before is still heard.
+func TestLookupsOfUnknownKeysAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		h := newHandler(t, store, handler.Options{}, nil)
+		do(h.Public(), fetch(goodBody))
+		for range 200 {
+			do(h.Public(), badlySigned(signature.NewKeyID(signature.KindLive)))
+		}
+		if n := store.lookups.Load(); n != 51 {
+			t.Errorf("%d look-ups, want the good one and a burst of 50", n)
+		}
+		if w := do(h.Public(), fetch(goodBody)); w.Code != http.StatusAccepted {
+			t.Errorf("a verified key behind the same address: %d", w.Code)
+		}
+	})
+}
+
+func TestWrongOperatorTokensAreThrottled(t *testing.T) {
+	h := newHandler(t, newStore(), handler.Options{}, nil)
+	for i := range 21 {
+		r := asOperator("GET", "/api/admin/accounts/acme", "")
+		r.Header.Set("Authorization", "Bearer wrong")
+		want := relay.Unauthorized
+		if i == 20 {
+			want = relay.FailedAuthThrottled
+		}
+		wantProblem(t, do(h.Admin(), r), want)
+	}
+}
+
+func TestLinkAttemptsAreThrottled(t *testing.T) {
+	store := newStore()
+	attempts := 0
+	store.link = func(string, relay.DeviceSpec) (string, error) {
+		attempts++
+		return "", relay.NewError(relay.LinkCodeInvalid, "")
+	}
+	h := newHandler(t, store, handler.Options{}, nil)
+	for range 100 {
+		do(h.Public(), asOperator("POST", "/api/desktop/link", `{"code":"x","name":"n","platform":"p"}`))
+	}
+	if attempts < 20 || attempts > 21 {
+		t.Errorf("%d attempts reached the store, want a burst of 20", attempts)
+	}
+}
