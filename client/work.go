@@ -114,10 +114,13 @@ func (r *runner) accept(offered context.Context, w *work) bool {
 		r.d.log.Info("offer gone", "job", w.JobID, "code", relay.CodeOf(err))
 		return false
 	}
+	if context.Cause(w.ctx) == ErrCancelled {
+		return false
+	}
 	select {
 	case <-r.ending:
 	default:
-		if err == nil && w.ctx.Err() == nil {
+		if err == nil {
 			r.d.log.Info("job started", "job", w.JobID, "attempt", w.Attempt)
 			return true
 		}
@@ -147,8 +150,11 @@ func (r *runner) attend(w *work) outcome {
 		case <-next.C:
 		case <-w.beat:
 		}
-		r.extend(beats, w)
-		next.Reset(w.pace())
+		pause := w.pace()
+		if !r.extend(beats, w) {
+			pause /= 4
+		}
+		next.Reset(pause)
 	}
 }
 
@@ -183,8 +189,8 @@ func (r *runner) call(w *work) (out outcome) {
 }
 
 // extend renews the lease and ends the work when the relay says that it is not
-// ours any more. Any other failure leaves it to the next heartbeat.
-func (r *runner) extend(ctx context.Context, w *work) {
+// ours any more. It reports whether the relay gave an answer at all.
+func (r *runner) extend(ctx context.Context, w *work) bool {
 	ctx, cancel := context.WithTimeout(ctx, w.lease/3)
 	defer cancel()
 	job, err := r.d.Act(ctx, w.act(relay.Action{Verb: relay.Extend}))
@@ -196,7 +202,9 @@ func (r *runner) extend(ctx context.Context, w *work) {
 		w.cancel(ErrLeaseLost)
 	case !errors.Is(err, context.Canceled): // that is: unless the handler has just returned
 		r.d.log.Warn("heartbeat failed", "job", w.JobID, "error", err)
+		return false
 	}
+	return true
 }
 
 // report tells the relay what became of an accepted delivery. A result found
