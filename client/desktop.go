@@ -59,7 +59,7 @@ func NewDesktop(o Options) (*Desktop, error) {
 		return nil, err
 	}
 	if kind, _ := signature.ParseKeyID(o.KeyID); kind != signature.KindDevice {
-		return nil, kindError(o, "device")
+		return nil, kindError("device")
 	}
 	d := &Desktop{caller: c, maxInFlight: o.MaxInFlight, grace: max(o.Grace, 0), reconnect: o.Reconnect.or(time.Second, 30*time.Second)}
 	if d.maxInFlight <= 0 {
@@ -72,12 +72,12 @@ func NewDesktop(o Options) (*Desktop, error) {
 	return d, nil
 }
 
-// KeySpec describes an API key to create. The zero values of the optional
-// members leave the relay's defaults: scheme link-peeler; scopes jobs:create,
-// jobs:read and jobs:cancel; every address; no expiry.
+// KeySpec describes an API key to create. The zero values of all members but
+// Name leave the relay's defaults: environment live; scheme link-peeler; scopes
+// jobs:create, jobs:read and jobs:cancel; every address; no expiry.
 type KeySpec struct {
 	Name         string            `json:"name"`
-	Environment  relay.Environment `json:"environment"`
+	Environment  relay.Environment `json:"environment,omitempty"`
 	Schemes      []relay.Scheme    `json:"schemes,omitempty"`
 	Scopes       []relay.Scope     `json:"scopes,omitempty"`
 	AllowedCIDRs []string          `json:"allowedCidrs,omitempty"`

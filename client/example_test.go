@@ -100,12 +100,13 @@ func ExampleDesktop_Run() {
 		fmt.Println(err)
 		return
 	}
+	web := &http.Client{Timeout: 30 * time.Second}
 	err = d.Run(ctx, func(ctx context.Context, job relay.Delivery) (json.RawMessage, error) {
 		r, err := http.NewRequestWithContext(ctx, http.MethodHead, job.TrackingURL, nil)
 		if err != nil {
 			return nil, client.Permanent(err) // no retry mends a bad URL
 		}
-		resp, err := http.DefaultClient.Do(r)
+		resp, err := web.Do(r)
 		if err != nil {
 			return nil, err // the relay tries again later
 		}

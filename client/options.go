@@ -14,6 +14,9 @@ import (
 	"linkrelay/signature"
 )
 
+// ErrOptions is in the chain of every error about Options: no call was made.
+var ErrOptions = errors.New("client: options")
+
 // Options say which relay to call, as whom, and how patiently.
 type Options struct {
 	BaseURL string // scheme, host and optional port of the relay: the path is signed, so it may not have one
@@ -66,10 +69,10 @@ func newCaller(o Options) (*caller, error) {
 		return nil, err
 	}
 	if _, ok := signature.ParseKeyID(o.KeyID); !ok {
-		return nil, errors.New("client: KeyID is not a key id of the relay; was it copied whole?")
+		return nil, fmt.Errorf("%w: KeyID is not a key id of the relay; was it copied whole?", ErrOptions)
 	}
 	if !signature.ValidSecret(o.Secret) {
-		return nil, errors.New("client: Secret is not a secret of the relay; was it copied whole?")
+		return nil, fmt.Errorf("%w: Secret is not a secret of the relay; was it copied whole?", ErrOptions)
 	}
 	c := unsignedCaller(base, o.HTTPClient)
 	c.signer = signature.Signer{KeyID: o.KeyID, Secret: o.Secret}
@@ -93,11 +96,11 @@ func parseBase(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
-		return nil, errors.New("client: BaseURL is not a URL")
+		return nil, fmt.Errorf("%w: BaseURL is not a URL", ErrOptions)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, errors.New("client: BaseURL must be an http or https URL with a host")
+		return nil, fmt.Errorf("%w: BaseURL must be an http or https URL with a host", ErrOptions)
 	case u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return nil, errors.New("client: BaseURL must be scheme and host alone: no path, query, user or fragment")
+		return nil, fmt.Errorf("%w: BaseURL must be scheme and host alone: no path, query, user or fragment", ErrOptions)
 	}
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
@@ -125,6 +128,6 @@ func prepare(h *http.Client) *http.Client {
 	return &own
 }
 
-func kindError(o Options, want string) error {
-	return fmt.Errorf("client: KeyID %.10s… is not the key of a %s", o.KeyID, want)
+func kindError(want string) error {
+	return fmt.Errorf("%w: KeyID is not the key of a %s", ErrOptions, want)
 }

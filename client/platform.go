@@ -23,7 +23,7 @@ func NewPlatform(o Options) (*Platform, error) {
 		return nil, err
 	}
 	if kind, _ := signature.ParseKeyID(o.KeyID); kind == signature.KindDevice {
-		return nil, kindError(o, "platform")
+		return nil, kindError("platform")
 	}
 	return &Platform{c}, nil
 }
