@@ -22,10 +22,9 @@ type desk struct {
 	streams chan *stream
 	acts    chan act
 
-	mu      sync.Mutex
-	onOpen  func(w http.ResponseWriter) bool // true: it answered the connection itself
-	onAct   func(a act, w http.ResponseWriter) bool
-	streamN int
+	mu     sync.Mutex
+	onOpen func(w http.ResponseWriter) bool // true: it answered the connection itself
+	onAct  func(a act, w http.ResponseWriter) bool
 }
 
 // stream is one connection. Closing frames ends it.

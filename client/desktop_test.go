@@ -46,7 +46,7 @@ func TestLink(t *testing.T) {
 
 func TestKeys(t *testing.T) {
 	id := apiKey
-	srv, j := serve(t, func(n int, w http.ResponseWriter, r request) {
+	srv, j := serve(t, func(n int, w http.ResponseWriter, _ request) {
 		switch n {
 		case 1:
 			answer(w, http.StatusCreated, map[string]any{"key": id, "secret": secret, "name": "shop", "environment": "test"})

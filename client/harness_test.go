@@ -131,7 +131,7 @@ func refuse(w http.ResponseWriter, code relay.Code, retryAfter ...int) {
 func cut(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err == nil {
-		conn.Close()
+		_ = conn.Close()
 	}
 }
 
@@ -153,7 +153,7 @@ func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
 		defer cancel()
 		m.ServeHTTP(w, in)
 		w.WriteHeader(http.StatusOK)
-		out.Close()
+		_ = out.Close()
 	}()
 	context.AfterFunc(r.Context(), func() { out.CloseWithError(r.Context().Err()) })
 	select {

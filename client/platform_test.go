@@ -202,7 +202,7 @@ func TestUnknownCode(t *testing.T) {
 
 func TestClockIsSetOnce(t *testing.T) {
 	const ahead = 2 * time.Hour
-	srv, j := serve(t, func(n int, w http.ResponseWriter, r request) {
+	srv, j := serve(t, func(_ int, w http.ResponseWriter, r request) {
 		theirs := time.Now().Add(ahead)
 		if d := theirs.Sub(r.Signed.Timestamp); d > time.Minute || d < -time.Minute {
 			problem(w, 401, fmt.Sprintf(`{"code":"timestamp_out_of_window","serverTime":%d}`, theirs.Unix()))
@@ -358,7 +358,7 @@ func TestWaitPacesItself(t *testing.T) {
 }
 
 func TestSubmitAndWait(t *testing.T) {
-	srv, _ := serve(t, func(n int, w http.ResponseWriter, r request) {
+	srv, _ := serve(t, func(_ int, w http.ResponseWriter, r request) {
 		if r.Method == http.MethodPost {
 			accepted(w, r)
 			return

@@ -76,22 +76,26 @@ type runner struct {
 
 // connections keeps a stream open until ctx ends or there is no hope.
 func (r *runner) connections(ctx context.Context) error {
-	for failures := 0; ; {
+	for failures := 0; ctx.Err() == nil; {
 		greeted, err := r.connection(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case hopeless(err):
+		if hopeless(err) {
 			return err
-		case greeted:
+		}
+		if greeted {
 			failures = 0
 		}
 		failures++
-		pause := max(r.d.reconnect.pause(failures), askedPause(err))
-		r.d.log.Info("disconnected", "reason", err, "reconnect_in", pause)
-		if sleep(ctx, pause) != nil {
-			return nil
-		}
+		r.stayAway(ctx, failures, err)
+	}
+	return nil
+}
+
+// stayAway waits before the next connection.
+func (r *runner) stayAway(ctx context.Context, failures int, reason error) {
+	pause := max(r.d.reconnect.pause(failures), askedPause(reason))
+	if ctx.Err() == nil {
+		r.d.log.Info("disconnected", "reason", reason, "reconnect_in", pause)
+		_ = sleep(ctx, pause) // the loop looks at ctx
 	}
 }
 

@@ -208,13 +208,13 @@ func TestMaxInFlight(t *testing.T) {
 	}
 	for range 2 {
 		next("accept")
-		receive(t, started)
+		_ = receive(t, started)
 	}
 	for range 2 {
 		turn <- struct{}{}
 		next("complete")
 		next("accept")
-		receive(t, started)
+		_ = receive(t, started)
 	}
 	for range 2 {
 		turn <- struct{}{}
@@ -288,8 +288,8 @@ func TestLease(t *testing.T) {
 			run(t, newDesktop(t, overSocket(t, d)), hold(why, "{}", c.err))
 			s := receive(t, d.streams)
 			s.send(relay.FrameJob, job("job_1"))
-			receive(t, why)
-			if err := receive(t, why); err != c.why || beats.Load() != 3 {
+			_ = receive(t, why)
+			if err := receive(t, why); !errors.Is(err, c.why) || beats.Load() != 3 {
 				t.Errorf("ended by %v after %d heartbeats", err, beats.Load())
 			}
 			d.expect("accept", "job_1")
@@ -311,15 +311,15 @@ func TestCancelFrame(t *testing.T) {
 	s.send(relay.FrameJob, job("job_2"))
 	for range 2 {
 		receive(t, d.acts)
-		receive(t, why)
+		_ = receive(t, why)
 	}
 	s.send(relay.FrameCancel, relay.CancelFrame{JobID: "job_1"})
-	if err := receive(t, why); err != client.ErrCancelled {
+	if err := receive(t, why); !errors.Is(err, client.ErrCancelled) {
 		t.Errorf("ended by %v", err)
 	}
 	s.send(relay.FrameJob, job("job_3"))
 	d.expect("accept", "job_3") // nothing was reported for job_1, and job_2 goes on
-	receive(t, why)
+	_ = receive(t, why)
 	if len(why) != 0 {
 		t.Error("another job was stopped too")
 	}
@@ -334,11 +334,11 @@ func TestReconnectChecksLeases(t *testing.T) {
 	s := receive(t, d.streams)
 	s.send(relay.FrameJob, job("job_1"))
 	d.expect("accept", "job_1")
-	receive(t, why)
-	d.on(func(a act, w http.ResponseWriter) bool { refuse(w, relay.LeaseLost); return true })
+	_ = receive(t, why)
+	d.on(func(_ act, w http.ResponseWriter) bool { refuse(w, relay.LeaseLost); return true })
 	close(s.frames)
 	receive(t, d.streams)
-	if err := receive(t, why); err != client.ErrLeaseLost {
+	if err := receive(t, why); !errors.Is(err, client.ErrLeaseLost) {
 		t.Errorf("ended by %v", err)
 	}
 }
@@ -378,13 +378,13 @@ func TestDeviceRemoved(t *testing.T) {
 	s := receive(t, d.streams)
 	s.send(relay.FrameJob, job("job_1"))
 	d.expect("accept", "job_1")
-	receive(t, why)
+	_ = receive(t, why)
 	s.send(relay.FrameBye, relay.Bye{Code: "device_removed"})
 	var bye *client.ByeError
 	if err := receive(t, r.done); !errors.As(err, &bye) || bye.Code != "device_removed" {
 		t.Errorf("Run = %v", err)
 	}
-	if err := receive(t, why); err != client.ErrStopping {
+	if err := receive(t, why); !errors.Is(err, client.ErrStopping) {
 		t.Errorf("handler ended by %v", err)
 	}
 }

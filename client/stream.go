@@ -50,7 +50,7 @@ func (d *Desktop) Open(ctx context.Context) (*Stream, error) {
 
 func (s *Stream) connect(c *caller, maxInFlight int) error {
 	q := call{method: http.MethodGet, path: "/api/desktop/jobs/stream", query: url.Values{"maxInFlight": {strconv.Itoa(maxInFlight)}}}
-	resp, err := c.send(s.ctx, q, nil, http.Header{
+	resp, err := c.send(s.ctx, q, nil, http.Header{ //nolint:bodyclose // Close does
 		"Accept":          {"text/event-stream"},
 		"Accept-Encoding": {"identity"}, // a compressor would hold frames back
 	})

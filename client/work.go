@@ -31,9 +31,12 @@ func (w *work) act(a relay.Action) relay.Action {
 	return a
 }
 
+// ended reports whether the work's context ended for this reason.
+func (w *work) ended(why error) bool { return errors.Is(context.Cause(w.ctx), why) }
+
 // pace is the time to the next extend: a third of the lease, so that two may
 // fail, less some jitter, so that jobs taken together drift apart.
-func (w *work) pace() time.Duration { return w.lease/3 - rand.N(w.lease/15) }
+func (w *work) pace() time.Duration { return w.lease/3 - rand.N(w.lease/15) } //nolint:gosec // jitter
 
 // offer starts work on a delivery, unless it is under way already. Offers
 // beyond what the slots will soon take are left to other devices.
@@ -114,7 +117,7 @@ func (r *runner) accept(offered context.Context, w *work) bool {
 		r.d.log.Info("offer gone", "job", w.JobID, "code", relay.CodeOf(err))
 		return false
 	}
-	if context.Cause(w.ctx) == ErrCancelled {
+	if w.ended(ErrCancelled) {
 		return false
 	}
 	select {
@@ -162,7 +165,7 @@ func (r *runner) attend(w *work) outcome {
 // run is stopping.
 func (r *runner) remains(w *work, done <-chan outcome) outcome {
 	var enough <-chan time.Time
-	if context.Cause(w.ctx) == ErrStopping {
+	if w.ended(ErrStopping) {
 		t := time.NewTimer(windUp)
 		defer t.Stop()
 		enough = t.C
@@ -211,18 +214,15 @@ func (r *runner) extend(ctx context.Context, w *work) bool {
 // although the lease was lost is still offered: it counts if nobody else has
 // the job. For a failure that would be wrong: it is not ours to judge then.
 func (r *runner) report(w *work, out outcome) {
-	ended := context.Cause(w.ctx)
 	switch {
-	case ended == ErrCancelled:
-		r.d.log.Info("job stopped", "job", w.JobID, "reason", ended)
-	case out.err == nil:
+	case out.err == nil && !w.ended(ErrCancelled):
 		r.complete(w, out.result)
-	case ended == nil:
+	case w.ctx.Err() == nil:
 		r.fail(w, out.err)
-	case ended == ErrStopping:
+	case w.ended(ErrStopping):
 		r.release(w)
 	default:
-		r.d.log.Info("job stopped", "job", w.JobID, "reason", ended)
+		r.d.log.Info("job stopped", "job", w.JobID, "reason", context.Cause(w.ctx))
 	}
 }
 
