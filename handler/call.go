@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	bodyTimeout  = 10 * time.Second // for a whole body to arrive
-	replyTimeout = 30 * time.Second // for a client to take a whole answer
+	bodyTimeout   = 10 * time.Second // for a whole body to arrive
+	replyTimeout  = 30 * time.Second // for a client to take a whole answer
+	lingerTimeout = time.Second      // for a client to stop sending a body that was refused
 )
 
 // call is one request on its way through the chain: what is known about it so

@@ -26,7 +26,10 @@ func (c *call) problem(shared *relay.Error) {
 	case relay.Unauthorized:
 		header.Set("WWW-Authenticate", `Bearer realm="linkrelay"`) // RFC 6750 §3
 	case relay.BodyTooLarge:
-		header.Set("Connection", "close") // the rest of the body is not waited for
+		// net/http reads on for a while after the answer, so that a client in the
+		// middle of sending gets to see it; then the connection is closed.
+		header.Set("Connection", "close")
+		c.readDeadline(time.Now().Add(lingerTimeout))
 	}
 	body, err := json.Marshal(&e)
 	if err != nil { // every member is plain text or a number
