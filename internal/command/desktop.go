@@ -1,0 +1,307 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"linkrelay/client"
+	"linkrelay/internal/resolve"
+	"linkrelay/relay"
+	"linkrelay/signature"
+)
+
+const desktopDefaultURL = "http://127.0.0.1:8080"
+
+// desktop holds the flags that every command of the reference desktop has.
+type desktop struct{ relayURL, state string }
+
+func newDesktopCommand() *cobra.Command {
+	d := &desktop{}
+	group := newGroup("desktop", "Be a linked desktop: work off jobs, manage the account's API keys",
+		newDesktopLinkCommand(d), newDesktopRunCommand(d),
+		newGroup("key", "Manage the account's API keys",
+			newDesktopKeyCreateCommand(d), newDesktopKeyListCommand(d), newDesktopKeyRevokeCommand(d)))
+	group.PersistentFlags().StringVar(&d.relayURL, "relay-url", "", "address of the relay (default RELAY_DESKTOP_URL, the one it was linked at, or "+desktopDefaultURL+")")
+	group.PersistentFlags().StringVar(&d.state, "state", "", "file of this desktop's credentials (default linkrelay/desktop.json in the user's configuration directory)")
+	return group
+}
+
+// file returns the path of the credentials.
+func (d *desktop) file() (string, error) {
+	if d.state != "" {
+		return d.state, nil
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", usageError{errors.New("this user has no configuration directory: say with --state where the credentials are")}
+	}
+	return filepath.Join(dir, "linkrelay", "desktop.json"), nil
+}
+
+// open returns a client with the stored credentials.
+func (d *desktop) open(o client.Options) (*client.Desktop, error) {
+	path, err := d.file()
+	if err != nil {
+		return nil, err
+	}
+	s, err := readDesktopState(path)
+	if err != nil {
+		return nil, err
+	}
+	o.BaseURL = cmp.Or(d.relayURL, os.Getenv("RELAY_DESKTOP_URL"), s.RelayURL)
+	o.KeyID, o.Secret = s.KeyID, s.Secret
+	made, err := client.NewDesktop(o)
+	return made, reached(err)
+}
+
+// reached sorts what a client fails with into what exit codes tell apart.
+func reached(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if errors.Is(err, client.ErrOptions) {
+		return usageError{err}
+	}
+	if _, refused := errors.AsType[*relay.Error](err); refused {
+		return err
+	}
+	if foreign, ok := errors.AsType[*client.AnswerError](err); ok && foreign.Status < 500 {
+		return err
+	}
+	return unavailableError{withoutURL(err)}
+}
+
+func newDesktopLinkCommand(d *desktop) *cobra.Command {
+	var code, name string
+	var replace bool
+	cmd := &cobra.Command{
+		Use:   "link",
+		Short: "Link this computer to an account, with a code made by the website or an operator",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if code == "" {
+				return usageError{errors.New("--code is missing: the website or an operator makes one")}
+			}
+			path, err := d.file()
+			if err != nil {
+				return err
+			}
+			if _, err := os.Lstat(path); err == nil && !replace {
+				return usageError{fmt.Errorf("this computer is linked already (%s): --replace forgets that", path)}
+			}
+			return d.link(cmd, path, code, cmp.Or(name, computerName()))
+		},
+	}
+	cmd.Flags().StringVar(&code, "code", "", "the link code; case, dashes and spaces do not matter")
+	cmd.Flags().StringVar(&name, "name", "", "what the account's owner sees (default this computer's name)")
+	cmd.Flags().BoolVar(&replace, "replace", false, "link again although there are credentials already")
+	return cmd
+}
+
+// link uses up the code. The file is made first: a code is not spent on
+// credentials that cannot be kept.
+func (d *desktop) link(cmd *cobra.Command, path, code, name string) error {
+	file, err := newStateFile(path)
+	if err != nil {
+		return err
+	}
+	defer file.discard()
+	url := cmp.Or(d.relayURL, os.Getenv("RELAY_DESKTOP_URL"), desktopDefaultURL)
+	made, err := client.Link(cmd.Context(), url, code, name, runtime.GOOS+"/"+runtime.GOARCH)
+	if err != nil {
+		return reached(err)
+	}
+	if err := file.save(desktopState{url, made}); err != nil {
+		return err
+	}
+	t := newTable(cmd.OutOrStdout())
+	t.row("account", made.AccountID)
+	t.row("device", made.DeviceID)
+	t.row("key", made.KeyID)
+	t.row("credentials", path)
+	t.row("next", "linkrelay desktop run")
+	return t.flush()
+}
+
+func computerName() string {
+	name, err := os.Hostname()
+	if err != nil || relay.CheckText(name, relay.MaxName) != "" {
+		return "desktop"
+	}
+	return name
+}
+
+func newDesktopRunCommand(d *desktop) *cobra.Command {
+	var maxInFlight int
+	var allowPrivate bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Work off the account's jobs until stopped",
+		Long: "Work off the account's jobs: follow each tracking link to its end and report where it leads.\n\n" +
+			"SIGTERM or Ctrl-C finishes what is running; what takes too long goes to other desktops.",
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if maxInFlight < 1 || maxInFlight > relay.MaxStreamsInFlight {
+				return usageError{fmt.Errorf("--max-in-flight must be between 1 and %d", relay.MaxStreamsInFlight)}
+			}
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			c, err := d.open(client.Options{Logger: log, MaxInFlight: maxInFlight})
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			if allowPrivate {
+				log.Warn("links may lead to addresses of private networks: for development only")
+			}
+			err = c.Run(cmd.Context(), resolving(resolve.New(resolve.Options{AllowPrivate: allowPrivate}), log))
+			if bye, ok := errors.AsType[*client.ByeError](err); ok && bye.Code == "device_removed" {
+				return errors.New("this desktop was removed from its account: link it again to go on")
+			}
+			return reached(err)
+		},
+	}
+	cmd.Flags().IntVar(&maxInFlight, "max-in-flight", relay.DefaultInFlight, "links followed at once")
+	cmd.Flags().BoolVar(&allowPrivate, "allow-private", false, "also follow links into private networks; for development only")
+	return cmd
+}
+
+// resolving is the reference desktop's work: follow the link. The log names
+// jobs and reasons, not links: those may carry what is private to a reader.
+func resolving(r *resolve.Resolver, log *slog.Logger) client.Handler {
+	return func(ctx context.Context, job relay.Delivery) (json.RawMessage, error) {
+		result, err := r.Resolve(ctx, job.TrackingURL)
+		if err == nil {
+			log.Info("link resolved", "job", job.JobID, "hops", len(result.Hops), "status", result.FinalStatus)
+			return json.Marshal(result)
+		}
+		if ctx.Err() == nil {
+			log.Warn("link not resolved", "job", job.JobID, "reason", err)
+		}
+		if e, ok := errors.AsType[*resolve.Error](err); ok && e.RetryAfter > 0 {
+			err = client.RetryIn(err, e.RetryAfter)
+		}
+		return nil, err
+	}
+}
+
+func newDesktopKeyCreateCommand(d *desktop) *cobra.Command {
+	var name, environment string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "create",
+		Short: "Create an API key and show its secret, this once",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if name == "" {
+				return usageError{errors.New("--name is missing: say what the key is for")}
+			}
+			if e := relay.Environment(environment); e != relay.Live && e != relay.Test {
+				return usageError{errors.New("--environment must be live or test")}
+			}
+			c, err := d.open(client.Options{})
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			made, err := c.CreateKey(cmd.Context(), client.KeySpec{Name: name, Environment: relay.Environment(environment)})
+			if err != nil {
+				return reached(err)
+			}
+			return printNewKey(cmd, made, asJSON)
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "what the key is for")
+	cmd.Flags().StringVar(&environment, "environment", string(relay.Live), "live or test: it shows in the key's id")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON")
+	return cmd
+}
+
+func printNewKey(cmd *cobra.Command, made client.NewKey, asJSON bool) error {
+	if asJSON {
+		return printValue(cmd, made)
+	}
+	t := newTable(cmd.OutOrStdout())
+	t.row("key", made.ID)
+	t.row("secret", made.Secret)
+	if err := t.flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(cmd.ErrOrStderr(), "keep the secret now: it is shown this once")
+	return nil
+}
+
+// printValue prints an answer as JSON.
+func printValue(cmd *cobra.Command, answer any) error {
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return err
+	}
+	return printJSON(cmd.OutOrStdout(), text)
+}
+
+func newDesktopKeyListCommand(d *desktop) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the account's API keys",
+		Args:  exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return d.keys(cmd, asJSON, func(c *client.Desktop) (relay.KeyInventory, error) { return c.ListKeys(cmd.Context()) })
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON")
+	return cmd
+}
+
+func newDesktopKeyRevokeCommand(d *desktop) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "revoke KEY",
+		Short: "Revoke an API key, at once and for good",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := exactly("KEY")(cmd, args); err != nil {
+				return err
+			}
+			if kind, ok := signature.ParseKeyID(args[0]); !ok || kind == signature.KindDevice {
+				return usageError{errors.New("KEY must be the id of an API key, lp_live_… or lp_test_…, as desktop key list shows it")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return d.keys(cmd, asJSON, func(c *client.Desktop) (relay.KeyInventory, error) { return c.RevokeKey(cmd.Context(), args[0]) })
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON")
+	return cmd
+}
+
+// keys makes a call that answers the account's keys, and prints them.
+func (d *desktop) keys(cmd *cobra.Command, asJSON bool, ask func(*client.Desktop) (relay.KeyInventory, error)) error {
+	c, err := d.open(client.Options{})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	inventory, err := ask(c)
+	if err != nil {
+		return reached(err)
+	}
+	if asJSON {
+		return printValue(cmd, inventory)
+	}
+	t := newTable(cmd.OutOrStdout())
+	t.row("KEY", "NAME", "CREATED", "EXPIRES", "REVOKED")
+	for _, k := range inventory.Keys {
+		t.row(k.ID, k.Name, k.CreatedAt, k.ExpiresAt, k.RevokedAt)
+	}
+	return t.flush()
+}
