@@ -4,13 +4,14 @@
 package quota
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json"
 
 	"linkrelay/relay"
 )
@@ -45,29 +46,29 @@ func LoadPlans(path string) (Plans, error) {
 	if path == "" {
 		return BuiltIn(), nil
 	}
-	info, err := os.Stat(path)
+	f, err := os.Open(path) //nolint:gosec // the operator names this file
 	if err != nil {
-		return nil, fmt.Errorf("RELAY_PLANS_FILE: the file cannot be read; name a readable JSON file or unset the variable for the built-in plans: %w", err)
+		return nil, unreadable(err)
 	}
-	if info.Size() > maxPlansFile {
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxPlansFile+1))
+	if err != nil {
+		return nil, unreadable(err)
+	}
+	if len(text) > maxPlansFile {
 		return nil, errors.New("RELAY_PLANS_FILE: the file is larger than 1 MiB; a plans file is a small JSON object")
-	}
-	text, err := os.ReadFile(path) //nolint:gosec // the operator names this file
-	if err != nil {
-		return nil, fmt.Errorf("RELAY_PLANS_FILE: %w", err)
 	}
 	return parsePlans(text)
 }
 
+func unreadable(err error) error {
+	return fmt.Errorf("RELAY_PLANS_FILE: the file cannot be read; name a readable JSON file or unset the variable for the built-in plans: %w", err)
+}
+
 func parsePlans(text []byte) (Plans, error) {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.DisallowUnknownFields()
 	var plans Plans
-	if err := dec.Decode(&plans); err != nil {
-		return nil, fmt.Errorf(`RELAY_PLANS_FILE: want a JSON object of plans such as {"free": {"apiLinks": true, "limits": {"perMinute": 10}}}: %w`, err)
-	}
-	if dec.More() {
-		return nil, errors.New("RELAY_PLANS_FILE: there is more after the JSON object; keep one object")
+	if err := json.Unmarshal(text, &plans, json.RejectUnknownMembers(true)); err != nil { // exact names, each once, nothing after the object
+		return nil, fmt.Errorf(`RELAY_PLANS_FILE: want one JSON object of plans such as {"free": {"apiLinks": true, "limits": {"perMinute": 10}}}: %w`, err)
 	}
 	if _, ok := plans[DefaultPlan]; !ok {
 		return nil, fmt.Errorf("RELAY_PLANS_FILE: the plan %q is missing; new accounts get it", DefaultPlan)

@@ -1,7 +1,9 @@
 package quota
 
 import (
-	"fmt"
+	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"linkrelay/relay"
@@ -23,14 +25,24 @@ type Counters struct {
 	monthUsed  int64
 }
 
+var errCounters = errors.New("quota: the counters are not five whole numbers")
+
 // ParseCounters reads the text that quota.lua writes; "" is no use so far.
 func ParseCounters(text string) (Counters, error) {
 	var c Counters
 	if text == "" {
 		return c, nil
 	}
-	if _, err := fmt.Sscanf(text, "%d %d %d %d %d", &c.tat, &c.day, &c.dayUsed, &c.month, &c.monthUsed); err != nil {
-		return c, fmt.Errorf("quota: counters: %w", err)
+	f := strings.Split(text, " ")
+	if len(f) != 5 {
+		return c, errCounters
+	}
+	for i, v := range []*int64{&c.tat, &c.day, &c.dayUsed, &c.month, &c.monthUsed} {
+		n, err := strconv.ParseUint(f[i], 10, 63)
+		if err != nil {
+			return Counters{}, errCounters
+		}
+		*v = int64(n)
 	}
 	return c, nil
 }
