@@ -1,0 +1,176 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"linkrelay/internal/command"
+	"linkrelay/internal/redistest"
+)
+
+const (
+	adminToken = "an-operators-token-of-tests"
+	sealingKey = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+)
+
+// world is what one test runs in: a Redis of its own and replicas on it.
+type world struct {
+	t        *testing.T
+	redis    *redistest.Server
+	settings []string // RELAY_…=…
+	replicas []*replica
+	next     atomic.Uint64
+}
+
+// newWorld starts replicas on a fresh Redis without persistence. Settings are
+// RELAY_…=… and go before the usual ones of the tests.
+func newWorld(t *testing.T, replicas int, settings ...string) *world {
+	t.Helper()
+	return worldOn(t, redistest.Start(t), replicas, settings...)
+}
+
+func worldOn(t *testing.T, redis *redistest.Server, replicas int, settings ...string) *world {
+	t.Helper()
+	shown.secret("operator token", adminToken)
+	shown.secret("sealing key", sealingKey)
+	w := &world{t: t, redis: redis, settings: append([]string{
+		"RELAY_REDIS_URL=" + redis.URL(), "RELAY_SECRET_KEYS=k1:" + sealingKey, "RELAY_ADMIN_TOKEN=" + adminToken,
+		"RELAY_LISTEN=127.0.0.1:0", "RELAY_ADMIN_LISTEN=127.0.0.1:0",
+		"RELAY_ALLOW_PRIVATE_TARGETS=true", "RELAY_DRAIN=1s", "RELAY_LOG_LEVEL=debug",
+	}, settings...)}
+	for range replicas {
+		w.replicas = append(w.replicas, w.serve())
+	}
+	return w
+}
+
+// public returns the address of a replica, of another one each time.
+func (w *world) public() string {
+	n := w.next.Add(1)
+	return w.replicas[n%uint64(len(w.replicas))].public
+}
+
+// replica is one running `linkrelay serve`.
+type replica struct {
+	public, admin string // base URLs
+	log           *journal
+	signal        func(os.Signal) // of a process of its own; nil in-process
+	ended         chan struct{}   // closed when it has ended, with
+	code          int
+}
+
+// environment guards the process's environment, which is where settings come
+// from: a replica or a command reads them while nobody else changes them.
+var environment sync.Mutex
+
+// setenv sets the variables and returns what unsets them.
+func setenv(settings []string) (unset func()) {
+	environment.Lock()
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, "=")
+		_ = os.Setenv(name, value)
+	}
+	return func() {
+		for _, s := range settings {
+			name, _, _ := strings.Cut(s, "=")
+			_ = os.Unsetenv(name)
+		}
+		environment.Unlock()
+	}
+}
+
+// serve runs a replica in this process, where the race detector and the leak
+// check see it. It drains when the test ends.
+func (w *world) serve() *replica {
+	w.t.Helper()
+	r := &replica{log: newJournal(), ended: make(chan struct{})}
+	ctx, drain := context.WithCancel(context.Background())
+	unset := setenv(w.settings)
+	go func() {
+		defer close(r.ended)
+		r.code = command.Run(ctx, []string{"serve"}, io.Discard, r.log)
+	}()
+	w.t.Cleanup(func() {
+		drain()
+		w.over(r)
+	})
+	defer unset() // after the settings were read, however the start went
+	w.started(r)
+	return r
+}
+
+// serveProcess runs a replica in a process of its own, to be signalled.
+func (w *world) serveProcess() *replica {
+	w.t.Helper()
+	r := &replica{log: newJournal(), ended: make(chan struct{})}
+	process := w.linkrelayProcess(r.log, w.settings, "serve")
+	r.signal = func(s os.Signal) { _ = process.Process.Signal(s) }
+	go func() {
+		defer close(r.ended)
+		_ = process.Wait()
+		r.code = process.ProcessState.ExitCode()
+	}()
+	w.t.Cleanup(func() {
+		r.signal(syscall.SIGTERM)
+		w.over(r)
+	})
+	w.started(r)
+	return r
+}
+
+// linkrelayProcess starts this test binary as linkrelay, with only these
+// variables in its environment. The test's end kills it.
+func (w *world) linkrelayProcess(log io.Writer, environment []string, args ...string) *exec.Cmd {
+	w.t.Helper()
+	process := exec.Command(os.Args[0], args...)
+	process.Env = append([]string{programVariable + "=1"}, environment...)
+	process.Stderr = log
+	if err := process.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = process.Process.Kill() })
+	return process
+}
+
+func (w *world) started(r *replica) {
+	w.t.Helper()
+	l := r.log.await(w.t, "serving", r.ended)
+	r.public, r.admin = "http://"+l.Public, "http://"+l.Admin
+}
+
+// over waits for the replica's end and judges it by exit code and log.
+func (w *world) over(r *replica) {
+	w.t.Helper()
+	transport.CloseIdleConnections()
+	<-r.ended
+	if r.code != 0 {
+		w.t.Errorf("a replica ended with %d; log:\n%s", r.code, r.log.bytes())
+	}
+	text := r.log.bytes()
+	if i := bytes.Index(text, []byte("DATA RACE")); i >= 0 {
+		w.t.Errorf("a replica has a data race:\n%s", text[i:])
+	}
+	for _, l := range lines(text) {
+		if l.Msg == "panic" {
+			w.t.Errorf("a replica panicked; log:\n%s", text)
+		}
+	}
+}
+
+// linkrelay runs a command in this process, as an operator would on the
+// machine of the first replica.
+func (w *world) linkrelay(args ...string) (stdout, stderr string, code int) {
+	w.t.Helper()
+	defer setenv([]string{"RELAY_ADMIN_TOKEN=" + adminToken, "RELAY_ADMIN_URL=" + w.replicas[0].admin})()
+	var out, errs bytes.Buffer
+	code = command.Run(w.t.Context(), args, &out, &errs)
+	return out.String(), errs.String(), code
+}
