@@ -10,7 +10,10 @@ import (
 	"linkrelay/relay"
 )
 
-const token = "an-operators-token-of-tests"
+const (
+	token   = "an-operators-token-of-tests"
+	sealing = "k1:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+)
 
 // seen is a request that reached the admin server.
 type seen struct{ method, target, body string }
