@@ -144,6 +144,9 @@ func (p *Platform) Cancel(ctx context.Context, jobID string) (relay.Job, error) 
 // Quota reads the account's membership, windows and backlog.
 func (p *Platform) Quota(ctx context.Context) (q relay.QuotaStatus, err error) {
 	_, err = p.do(ctx, call{method: http.MethodGet, path: "/api/links/quota"}, &q)
+	for i := range q.Windows {
+		q.Windows[i].Reset = time.Duration(q.Windows[i].ResetSecs) * time.Second
+	}
 	return q, err
 }
 

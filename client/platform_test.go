@@ -371,6 +371,17 @@ func TestSubmitAndWait(t *testing.T) {
 	}
 }
 
+func TestQuota(t *testing.T) {
+	srv, j := serve(t, func(_ int, w http.ResponseWriter, _ request) {
+		status := relay.QuotaStatus{AccountID: "acc_1", Windows: []relay.Window{{Name: "day", Limit: 10, Used: 4, Remaining: 6, ResetSecs: 60}}}
+		answer(w, http.StatusOK, status)
+	})
+	q, err := newPlatform(t, srv.URL).Quota(t.Context())
+	if err != nil || q.AccountID != "acc_1" || q.Windows[0].Reset != time.Minute || j.requests()[0].Target != "/api/links/quota" {
+		t.Errorf("Quota = %+v, %v", q, err)
+	}
+}
+
 // Job ids and keys come from elsewhere: they must not become other paths.
 func TestTargets(t *testing.T) {
 	srv, j := serve(t, func(_ int, w http.ResponseWriter, _ request) { answer(w, http.StatusOK, relay.Job{}) })
