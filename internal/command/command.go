@@ -68,8 +68,8 @@ func newGroup(use, short string, subcommands ...*cobra.Command) *cobra.Command {
 			return usageError{fmt.Errorf("%q is not a command of %q%s", args[0], cmd.CommandPath(), hint)}
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		// The default would suggest nothing at a distance of more than 2.
-		SuggestionsMinimumDistance: 3,
+		// In letters; cobra's own default holds only for errors it makes itself.
+		SuggestionsMinimumDistance: 2,
 	}
 	group.AddCommand(subcommands...)
 	return group
