@@ -36,7 +36,7 @@ local function quota_open(text, now)
 end
 
 local function quota_text(c)
-  return string.format('%.0f %.0f %.0f %.0f %.0f', c.tat, c.day, c.dused, c.month, c.mused)
+  return string.format('%d %d %d %d %d', c.tat, c.day, c.dused, c.month, c.mused)
 end
 
 -- Microseconds that one request of the minute window takes up. Rounded down,

@@ -24,26 +24,28 @@ func (s *Store) Admit(ctx context.Context, c relay.Caller, r *relay.JobRequest) 
 	nonce := k.nonce(c.KeyID, c.Nonce)
 	op := s.lost.operation(nonce)
 	keys := []string{k.account(), nonce, k.job(ref), k.stream(), k.due(), k.events()}
+	print := fingerprint(r)
 	var out relay.Admission
 	settled := false
-	err := s.withPlan(c.Account, func(name string, p quota.Plan) (string, error) {
-	again:
-		v, err := s.runDurably(ctx, admitScript, keys,
-			op, c.NonceTTL.Milliseconds(), c.KeyID, r.Expiry.Milliseconds(), fingerprint(r), string(r.Context), c.Account,
-			name, flag(p.APILinks), p.Limits.PerMinute, p.Limits.PerDay, p.Limits.PerMonth, p.Limits.MaxBacklog, "0")
-		if err != nil {
-			s.lost.remember(nonce, op)
-			return "", err
-		}
-		a := admitReply{reply: reply{v: v}, plan: p}
-		if a.text(0) == string(relay.BacklogFull) && a.text(4) == "stale" && !settled {
+	err := s.withStanding(c.Account, func(st *standing) (string, error) {
+		for {
+			v, err := s.runDurably(ctx, admitScript, keys,
+				op, c.NonceTTL.Milliseconds(), c.KeyID, r.Expiry.Milliseconds(), (r.Expiry + relay.Retention).Milliseconds(),
+				print+string(r.Context)+"\n", len(print), c.Account, st.text, string(st.refusal), st.ends,
+				st.limits.PerMinute, st.limits.PerDay, st.limits.PerMonth, st.limits.MaxBacklog, "0")
+			if err != nil {
+				s.lost.remember(nonce, op)
+				return "", err
+			}
+			a := admitReply{reply: reply{v: v}, limits: st.limits}
+			if settled || a.text(0) != string(relay.BacklogFull) || a.text(3) != "stale" {
+				return a.read(ref, r, &out)
+			}
 			settled = true
 			if _, err := s.run(ctx, settleScript, 2, k.life(), c.Account, "relay", s.opt.MaxAttempts); err != nil {
 				return "", err
 			}
-			goto again
 		}
-		return a.read(ref, r, &out)
 	})
 	return out, err
 }
@@ -51,30 +53,35 @@ func (s *Store) Admit(ctx context.Context, c relay.Caller, r *relay.JobRequest) 
 // admitReply reads what admit.lua answers.
 type admitReply struct {
 	reply
-	plan quota.Plan
+	limits relay.Limits
 }
 
-// read fills out; plan is set when the script wants to run with its limits.
-func (a *admitReply) read(ref string, r *relay.JobRequest, out *relay.Admission) (plan string, err error) {
-	outcome, now, profile, counters, detail := a.text(0), a.number(1), a.text(2), a.text(3), a.text(4)
-	if a.err != nil {
-		return "", a.err
+// read fills out; profile is set when the script wants to run with that one.
+func (a *admitReply) read(ref string, r *relay.JobRequest, out *relay.Admission) (profile string, err error) {
+	outcome, clock, counters, detail := a.text(0), a.text(1), a.text(2), a.text(3)
+	now, bad := strconv.ParseInt(clock, 10, 64)
+	if a.err != nil || bad != nil {
+		return "", errReply
 	}
-	if outcome == "plan" {
+	if outcome == "profile" {
 		return detail, nil
 	}
-	if profile != "" {
-		if out.Windows, err = windows(profile, counters, a.plan, now); err != nil {
-			return "", err
-		}
+	if out.Windows, err = windows(counters, a.limits, now); err != nil {
+		return "", err
 	}
 	switch outcome {
-	case "new", "known":
-		out.Replayed = outcome == "known"
-		out.Job, err = parseJob(ref, detail, now)
-		if outcome == "new" {
-			out.Job.IdempotencyKey, out.Job.TrackingURL, out.Job.Source, out.Job.RowID = r.IdempotencyKey, r.TrackingURL, r.Source, r.RowID
+	case "new":
+		if strings.Contains(detail, "\n") { // an earlier run of ours made it
+			out.Job, err = parseJob(ref, detail, now)
+			return "", err
 		}
+		fresh := record{state: relay.Queued, created: now, lifetime: r.Expiry.Milliseconds(),
+			key: r.IdempotencyKey, url: r.TrackingURL, source: r.Source, rowID: r.RowID}
+		out.Job = fresh.job(ref, now)
+		return "", nil
+	case "known":
+		out.Replayed = true
+		out.Job, err = parseJob(ref, detail, now)
 		return "", err
 	case string(relay.NonceReplayed):
 		err = refusal(outcome)
@@ -107,41 +114,13 @@ func quotaRefusal(code relay.Code, full []string, windows []relay.Window) error 
 	return e
 }
 
-// windows are the account's windows, from its profile and counters.
-func windows(profileText, counters string, plan quota.Plan, now int64) ([]relay.Window, error) {
-	p, err := parseProfile(profileText)
-	if err != nil {
-		return nil, err
-	}
+// windows are the account's windows, from its counters.
+func windows(counters string, limits relay.Limits, now int64) ([]relay.Window, error) {
 	c, err := quota.ParseCounters(counters)
 	if err != nil {
 		return nil, err
 	}
-	return c.Windows(p.overrides.Over(plan.Limits), at(now)), nil
-}
-
-// withPlan runs a script that needs the limits of the account's plan, with the
-// plan the account had when it was last seen. The script compares: it answers
-// the account's plan when that is another one, and is run again with that.
-// So a changed plan holds at once, and still takes one round trip.
-func (s *Store) withPlan(account string, try func(name string, p quota.Plan) (plan string, err error)) error {
-	name, _ := s.planOf.Get(account)
-	if name == "" {
-		name = quota.DefaultPlan
-	}
-	for range 3 {
-		p, ok := s.opt.Plans[name]
-		if !ok {
-			return relay.NewError(relay.PlanFeatureMissing, "the account's plan is not one of this deployment's plans")
-		}
-		plan, err := try(name, p)
-		if plan == "" || err != nil {
-			return err
-		}
-		name = plan
-		s.planOf.Add(account, plan)
-	}
-	return relay.NewError(relay.StoreUnavailable, "the account's plan keeps changing")
+	return c.Windows(limits, at(now)), nil
 }
 
 // lostReplies remembers the operation ids of runs whose outcome this replica

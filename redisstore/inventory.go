@@ -12,7 +12,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"linkrelay/quota"
 	"linkrelay/relay"
 )
 
@@ -62,15 +61,15 @@ func (s *Store) changeKeys(ctx context.Context, c relay.Caller, verb, keyID stri
 	k := accountKeys(c.Account)
 	op := newOperation()
 	var inv relay.KeyInventory
-	err := s.withPlan(c.Account, func(name string, p quota.Plan) (string, error) {
+	err := s.withStanding(c.Account, func(st *standing) (string, error) {
 		v, err := s.run(ctx, keyScript, 2, []string{k.account(), k.keyInventory(), k.events(), k.nonce(c.KeyID, c.Nonce)},
-			c.Account, c.DeviceID, c.KeyID, op, c.NonceTTL.Milliseconds(), verb, keyID, expires, entry, name, p.Limits.MaxKeys)
+			c.Account, c.DeviceID, c.KeyID, op, c.NonceTTL.Milliseconds(), verb, keyID, expires, entry, st.text, st.limits.MaxKeys)
 		if err != nil {
 			return "", err
 		}
 		a := reply{v: v}
 		switch outcome := a.text(0); outcome {
-		case "plan":
+		case "profile":
 			return a.text(1), a.err
 		case "ok":
 			l := a.list(1)
@@ -165,9 +164,9 @@ func (s *Store) Link(ctx context.Context, code string, d relay.DeviceSpec) (stri
 		return "", err
 	}
 	k := accountKeys(account)
-	err = s.withPlan(account, func(name string, p quota.Plan) (string, error) {
+	err = s.withStanding(account, func(st *standing) (string, error) {
 		v, err := s.run(ctx, linkScript, 2, []string{k.account(), k.linkMarker(hash), k.devices(), k.events()},
-			d.ID, d.KeyID, string(entry), name, p.Limits.MaxDevices)
+			d.ID, d.KeyID, string(entry), st.text, st.limits.MaxDevices)
 		if err != nil {
 			return "", err
 		}
@@ -175,7 +174,7 @@ func (s *Store) Link(ctx context.Context, code string, d relay.DeviceSpec) (stri
 		switch outcome := a.text(0); outcome {
 		case "ok":
 			return "", nil
-		case "plan":
+		case "profile":
 			return a.text(1), a.err
 		case string(relay.LimitReached):
 			return "", relay.Errorf(relay.LimitReached, "the account has as many devices as maxDevices allows: %d", a.number(1))

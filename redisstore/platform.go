@@ -8,7 +8,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"linkrelay/quota"
 	"linkrelay/relay"
 )
 
@@ -91,14 +90,14 @@ func (s *Store) Cancel(ctx context.Context, c relay.Caller, jobID string) (relay
 	k := accountKeys(c.Account)
 	nonce, op := k.nonce(c.KeyID, c.Nonce), newOperation()
 	var job relay.Job
-	err := s.withPlan(c.Account, func(name string, p quota.Plan) (string, error) {
+	err := s.withStanding(c.Account, func(st *standing) (string, error) {
 		v, err := s.run(ctx, cancelScript, 2, k.life(k.job(ref), nonce), c.Account, c.KeyID,
-			c.KeyID, op, c.NonceTTL.Milliseconds(), created.UnixMilli(), name, p.Limits.PerMinute)
+			c.KeyID, op, c.NonceTTL.Milliseconds(), created.UnixMilli(), st.text, st.limits.PerMinute)
 		if err != nil {
 			return "", err
 		}
 		a := reply{v: v}
-		if a.text(0) == "plan" {
+		if a.text(0) == "profile" {
 			return a.text(2), a.err
 		}
 		job, err = a.lifeOutcome(ref)
@@ -138,10 +137,9 @@ func (s *Store) Quota(ctx context.Context, c relay.Caller) (relay.QuotaStatus, e
 	if err != nil {
 		return relay.QuotaStatus{}, err
 	}
-	plan := s.opt.Plans[p.plan]
-	q := relay.QuotaStatus{AccountID: c.Account, Plan: p.plan, Membership: p.membership,
-		Backlog: backlog(waiting, running, p.overrides.Over(plan.Limits))}
-	q.Windows, err = windows(profileText, counters, plan, now)
+	limits := p.overrides.Over(s.opt.Plans[p.plan].Limits)
+	q := relay.QuotaStatus{AccountID: c.Account, Plan: p.plan, Membership: p.membership, Backlog: backlog(waiting, running, limits)}
+	q.Windows, err = windows(counters, limits, now)
 	return q, err
 }
 

@@ -65,6 +65,62 @@ func changeArgs(c relay.AccountChange) []any {
 	return args
 }
 
+// standing is what follows from an account's profile under this deployment's
+// plans. A replica remembers it; every script that uses it compares the text
+// with the account's own and asks to be run again with that, so that a change
+// holds at once and the usual call still takes one round trip.
+type standing struct {
+	text    string // "" before the first look
+	limits  relay.Limits
+	refusal relay.Code // why it admits nothing, whatever the clock says; or ""
+	ends    int64      // of the membership, ms; 0 never
+}
+
+// closed are the limits of an account whose plan this deployment does not know.
+var closed = relay.Limits{PerMinute: 1, PerDay: 1, PerMonth: 1, MaxBacklog: 1, MaxInFlight: 1, MaxDevices: 1, MaxKeys: 1}
+
+func (s *Store) standing(text string) (*standing, error) {
+	p, err := parseProfile(text)
+	if err != nil {
+		return nil, err
+	}
+	plan, known := s.opt.Plans[p.plan]
+	if !known {
+		plan.Limits = closed
+	}
+	st := &standing{text: text, limits: p.overrides.Over(plan.Limits)}
+	if p.membership.EndsAt != nil {
+		st.ends = p.membership.EndsAt.UnixMilli()
+	}
+	switch {
+	case p.membership.State != relay.MembershipActive:
+		st.refusal = relay.MembershipInactive
+	case !plan.APILinks:
+		st.refusal = relay.PlanFeatureMissing
+	}
+	return st, nil
+}
+
+// withStanding runs a script with the account's standing as last seen, and
+// again when the script answers that the account's profile is another one.
+func (s *Store) withStanding(account string, try func(*standing) (profile string, err error)) error {
+	st, ok := s.standings.Get(account)
+	if !ok {
+		st = &standing{}
+	}
+	for range 3 {
+		text, err := try(st)
+		if text == "" || err != nil {
+			return err
+		}
+		if st, err = s.standing(text); err != nil {
+			return err
+		}
+		s.standings.Add(account, st)
+	}
+	return relay.NewError(relay.StoreUnavailable, "the account keeps changing")
+}
+
 // account is the profile as the operator sees it.
 func (s *Store) account(id, profileText string, created time.Time) (relay.Account, error) {
 	p, err := parseProfile(profileText)

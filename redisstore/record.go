@@ -16,14 +16,14 @@ var states = map[string]relay.State{
 
 // record is a job's record, as jobs.lua describes it.
 type record struct {
-	state                    relay.State
-	created, expires, moment int64 // ms since 1970
-	attempts, deliveries     int
-	key, url, source, rowID  string
-	context, tail            string
+	state                     relay.State
+	created, lifetime, moment int64 // ms since 1970
+	attempts, deliveries      int
+	key, url, source, rowID   string
+	context, tail             string
 }
 
-// parseRecord reads a record; fresh ones have no body yet.
+// parseRecord reads a record.
 func parseRecord(text string) (record, error) {
 	head, body, _ := strings.Cut(text, "\n")
 	f := strings.Split(head, " ")
@@ -39,9 +39,9 @@ func parseRecord(text string) (record, error) {
 		}
 		return n
 	}
-	r.created, r.expires, r.moment = number(f[1]), number(f[2]), number(f[6])
+	r.created, r.lifetime, r.moment = number(f[1]), number(f[2]), number(f[6])
 	r.attempts, r.deliveries = int(number(f[3])), int(number(f[4]))
-	if err != nil || body == "" {
+	if err != nil {
 		return r, err
 	}
 	lines := strings.SplitN(body, "\n", 6)
@@ -61,6 +61,9 @@ func fingerprint(r *relay.JobRequest) string {
 // at is a moment of a record.
 func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 
+// expires is the moment from which the job can no longer be finished.
+func (r *record) expires() int64 { return r.created + r.lifetime }
+
 // job is the record as its platform sees it at now. A job whose time has passed
 // is expired from that moment on, whether or not a script has settled it yet:
 // no script lets it go on.
@@ -68,14 +71,14 @@ func (r *record) job(ref string, now int64) relay.Job {
 	j := relay.Job{
 		ID: relay.JobID(ref, at(r.created)), State: r.state,
 		IdempotencyKey: r.key, TrackingURL: r.url, Source: r.source, RowID: r.rowID,
-		CreatedAt: at(r.created), ExpiresAt: at(r.expires), Attempts: r.attempts,
+		CreatedAt: at(r.created), ExpiresAt: at(r.expires()), Attempts: r.attempts,
 	}
 	if r.context != "" {
 		j.Context = json.RawMessage(r.context)
 	}
 	moment := r.moment
-	if !j.State.Final() && now >= r.expires {
-		j.State, moment = relay.Expired, r.expires
+	if !j.State.Final() && now >= r.expires() {
+		j.State, moment = relay.Expired, r.expires()
 	}
 	when := at(moment)
 	switch {
@@ -97,7 +100,7 @@ func (r *record) job(ref string, now int64) relay.Job {
 func (r *record) delivery(ref, lease string) relay.Delivery {
 	d := relay.Delivery{
 		JobID: relay.JobID(ref, at(r.created)), Lease: lease, Delivery: r.deliveries, Attempt: r.attempts + 1,
-		AcceptBy: at(r.moment), TrackingURL: r.url, Source: r.source, RowID: r.rowID, ExpiresAt: at(r.expires),
+		AcceptBy: at(r.moment), TrackingURL: r.url, Source: r.source, RowID: r.rowID, ExpiresAt: at(r.expires()),
 	}
 	if r.context != "" {
 		d.Context = json.RawMessage(r.context)

@@ -32,7 +32,7 @@ type script struct{ name, text, sha string }
 
 // The scripts. Each file says what it does, its KEYS, ARGV and answers.
 var (
-	admitScript   = compose("admit", "guard", "quota")
+	admitScript   = compose("admit", "quota")
 	readScript    = compose("read", "guard")
 	cancelScript  = compose("cancel", "guard", "quota", "jobs")
 	claimScript   = compose("claim", "guard", "jobs")
@@ -51,7 +51,8 @@ var (
 func compose(name string, parts ...string) *script {
 	var b strings.Builder
 	fmt.Fprintf(&b, "local GROUP, BELL = '%s', '%s'\n", group, bellChannel)
-	fmt.Fprintf(&b, "local RETENTION, HOLD_OFF = %d, %d\n", relay.Retention.Milliseconds(), holdOff.Milliseconds())
+	fmt.Fprintf(&b, "local RETENTION, USUAL_LIFETIME, HOLD_OFF = %d, %d, %d\n",
+		relay.Retention.Milliseconds(), relay.DefaultExpiry.Milliseconds(), holdOff.Milliseconds())
 	fmt.Fprintf(&b, "local EVENTS_MAX, DEAD_MAX, SETTLE_MAX = %d, %d, %d\n", eventsMax, deadMax, settleMax)
 	for _, part := range append(parts, name) {
 		if part == "quota" {

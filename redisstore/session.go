@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"linkrelay/quota"
 	"linkrelay/relay"
 )
 
@@ -49,17 +48,17 @@ func (s *Session) wakeUp() {
 // its offers lapse and go to another device.
 func (s *Session) Claim(ctx context.Context) ([]relay.Delivery, error) {
 	var out []relay.Delivery
-	err := s.store.withPlan(s.caller.Account, func(name string, p quota.Plan) (string, error) {
+	err := s.store.withStanding(s.caller.Account, func(st *standing) (string, error) {
 		token := relay.RandomText(22)
 		v, err := s.store.run(ctx, claimScript, 1, accountKeys(s.caller.Account).life(), s.caller.Account, s.caller.DeviceID,
-			s.caller.DeviceID, s.caller.KeyID, s.places, p.Limits.MaxInFlight, name,
+			s.caller.DeviceID, s.caller.KeyID, s.places, st.limits.MaxInFlight, st.text,
 			s.store.opt.Offer.Milliseconds(), s.store.opt.MaxAttempts, tokenHash(token), claimMax)
 		if err != nil {
 			return "", err
 		}
 		a := reply{v: v}
 		outcome, now, next := a.text(0), a.number(1), a.number(2)
-		if outcome == "plan" {
+		if outcome == "profile" {
 			return a.text(3), a.err
 		}
 		if outcome != "ok" {

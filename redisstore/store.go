@@ -44,23 +44,23 @@ type Options struct {
 // Store is one replica's access to Redis. Its methods may be called
 // concurrently and hold no connection while they wait.
 type Store struct {
-	opt    Options
-	rdb    redis.UniversalClient
-	pipe   *redis.AutoPipeliner
-	log    *zap.Logger
-	hub    *hub
-	lost   lostReplies
-	planOf *lru.Cache[string, string] // account → plan, as last seen; verified by every script that uses it
-	creds  credentialCache
+	opt       Options
+	rdb       redis.UniversalClient
+	pipe      *redis.AutoPipeliner
+	log       *zap.Logger
+	hub       *hub
+	lost      lostReplies
+	standings *lru.Cache[string, *standing] // by account
+	creds     credentialCache
 }
 
 // Sizes of what a replica keeps in memory, and of its connections: O(1),
 // whatever the number of desktops (DESIGN §2.6).
 const (
-	planCacheSize = 65536
-	poolSize      = 12
-	pipelines     = 4
-	maxQueued     = 8192 // admissions and other scripts that wait for a pipeline
+	standingsMax = 65536
+	poolSize     = 12
+	pipelines    = 4
+	maxQueued    = 8192 // admissions and other scripts that wait for a pipeline
 )
 
 // Open connects to Redis, checks that it can be relied on, and loads the
@@ -77,8 +77,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, rdb.Close())
 	}
-	planOf, _ := lru.New[string, string](planCacheSize) // fails only for a size below 1
-	s := &Store{opt: o, rdb: rdb, pipe: pipe, log: o.Log, lost: newLostReplies(), planOf: planOf, creds: newCredentialCache()}
+	standings, _ := lru.New[string, *standing](standingsMax) // fails only for a size below 1
+	s := &Store{opt: o, rdb: rdb, pipe: pipe, log: o.Log, lost: newLostReplies(), standings: standings, creds: newCredentialCache()}
 	if err := s.check(ctx); err != nil {
 		return nil, errors.Join(err, rdb.Close())
 	}

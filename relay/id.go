@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -40,21 +39,32 @@ func JobRef(account, idempotencyKey string) string {
 // that millisecond. A later job under the same idempotency key (after the
 // first one's retention) has the same ref and another id.
 func JobID(ref string, created time.Time) string {
-	return "job_" + ref + big.NewInt(created.UnixMilli()).Text(62)
+	id := make([]byte, 0, 32)
+	id = append(append(id, "job_"...), ref...)
+	digits := [11]byte{}
+	i := len(digits)
+	for n := uint64(created.UnixMilli()); ; n /= 62 {
+		i--
+		digits[i] = base62[n%62]
+		if n < 62 {
+			return string(append(id, digits[i:]...))
+		}
+	}
 }
 
 // ParseJobID returns the ref and creation time of a job id, ok false if the
 // text is not one.
 func ParseJobID(id string) (ref string, created time.Time, ok bool) {
 	rest, ok := strings.CutPrefix(id, "job_")
-	if !ok || len(rest) <= JobRefLen || len(rest) > JobRefLen+10 || strings.Trim(rest, base62) != "" {
+	if !ok || len(rest) <= JobRefLen || len(rest) > JobRefLen+8 || strings.Trim(rest, base62) != "" {
 		return "", time.Time{}, false
 	}
-	n, ok := new(big.Int).SetString(rest[JobRefLen:], 62)
-	if !ok || !n.IsInt64() || n.Int64() > 1<<47 {
-		return "", time.Time{}, false
+	var ms int64 // 62^8 < 2^48
+	for _, c := range []byte(rest[JobRefLen:]) {
+		ms = ms*62 + int64(strings.IndexByte(base62, c))
 	}
-	return rest[:JobRefLen], time.UnixMilli(n.Int64()).UTC(), true
+	created = time.UnixMilli(ms).UTC()
+	return rest[:JobRefLen], created, JobID(rest[:JobRefLen], created) == id
 }
 
 // RandomText returns n random characters of [0-9A-Za-z] from crypto/rand:

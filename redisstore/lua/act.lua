@@ -29,7 +29,7 @@ if repeated then
   return { 'ok', now, text }
 end
 if final(head) then return { 'job_final', now, text } end
-if now >= tonumber(head[EXPIRES]) then
+if now >= expires(head) then
   text = finish(key, head, body, 'x', 'job.expired')
   send_bell()
   return { 'job_final', now, text }
@@ -45,7 +45,7 @@ local function hold(kind)
     head[STATE] = 'r'
     event(kind, key, head)
   end
-  head[TIME] = math.min(now + ARGV[10], head[EXPIRES])
+  head[TIME] = math.min(now + ARGV[10], expires(head))
   redis.call('ZADD', DUE, head[TIME], key)
   text = save(key, head, body)
 end

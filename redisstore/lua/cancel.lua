@@ -3,21 +3,20 @@
 --
 -- KEYS  as jobs.lua, then 6 job  7 nonce
 -- ARGV  as jobs.lua, then 3 key id  4 operation id  5 nonce lifetime, ms
---       6 created, ms  7 plan  8 the plan's limit per minute, 0 = none
+--       6 created, ms  7 the profile the caller knows  8 its limit per minute, 0 = none
 -- Returns {outcome, now, record}: ok (also when it was cancelled before),
---   job_final, not_found, plan (record = the account's plan: run again with its
---   limit), or a refusal of guard.lua
+--   job_final, not_found, profile (record = the account's profile: run again with
+--   its limit), or a refusal of guard.lua
 local refusal = guard(ACCT, KEYS[7], ARGV[3], ARGV[4], now)
 if refusal then return { refusal, now, '' } end
 local a = redis.call('HMGET', ACCT, 'p', 'c')
-local plan, override = string.match(a[1], '^%S+ %S+ (%S+) (%S+)')
-if plan ~= ARGV[7] then return { 'plan', now, plan } end
+if a[1] ~= ARGV[7] then return { 'profile', now, a[1] } end
 local key = KEYS[6]
 local text = redis.call('GET', key)
 if not text then return { 'not_found', now, '' } end
 local head, body = decode(text)
 if head[CREATED] ~= ARGV[6] then return { 'not_found', now, '' } end
-if not final(head) and now >= tonumber(head[EXPIRES]) then
+if not final(head) and now >= expires(head) then
   text = finish(key, head, body, 'x', 'job.expired')
 end
 if final(head) and head[STATE] ~= 'c' then
@@ -28,7 +27,7 @@ if head[STATE] ~= 'c' then
   local state, device = head[STATE], head[DEVICE]
   if state ~= 'r' then
     local counters = quota_open(a[2], now)
-    quota_refund(counters, { tonumber(override) or tonumber(ARGV[8]) }, now, tonumber(head[CREATED]))
+    quota_refund(counters, { tonumber(ARGV[8]) }, now, tonumber(head[CREATED]))
     redis.call('HSET', ACCT, 'c', quota_text(counters))
   end
   text = finish(key, head, body, 'c', 'job.cancelled')

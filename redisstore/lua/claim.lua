@@ -3,23 +3,22 @@
 --
 -- KEYS  as jobs.lua
 -- ARGV  as jobs.lua, then 3 device id  4 key id  5 places the device asks for
---       6 plan's limit of places, 0 = none  7 plan the limit is of
+--       6 limit of places by the profile, 0 = none  7 the profile the caller knows
 --       8 time to accept, ms  9 max attempts  10 hash of the lease token
 --       11 offers at the most
--- Returns {outcome, now, next, offers}: outcome ok, plan (offers = the account's
---   plan: run again with its limit), key_revoked or key_expired; next = the
+-- Returns {outcome, now, next, offers}: outcome ok, profile (offers = the
+--   account's profile: run again with its limit), key_revoked or key_expired; next = the
 --   account's next deadline in ms or 0; offers = {key, record, key, record, …}
 local p = redis.call('HMGET', ACCT, 'p', 'k:' .. ARGV[4])
 if not p[1] then return { 'key_revoked', now, 0, {} } end
 local refusal = key_refusal(p[2], now)
 if refusal then return { refusal, now, 0, {} } end
-local plan, override = string.match(p[1], '^%S+ %S+ (%S+) %S+ %S+ %S+ %S+ (%S+)')
-if plan ~= ARGV[7] then return { 'plan', now, 0, plan } end
+if p[1] ~= ARGV[7] then return { 'profile', now, 0, p[1] } end
 
 local device, accept_by = ARGV[3], now + ARGV[8]
 local ready = settle(SETTLE_MAX, tonumber(ARGV[9]), device)
 local places = tonumber(ARGV[5])
-local limit = tonumber(override) or tonumber(ARGV[6])
+local limit = tonumber(ARGV[6])
 if limit > 0 then places = math.min(places, limit) end
 places = places - (tonumber(redis.call('HGET', ACCT, 'f:' .. device)) or 0)
 local most = math.min(places, tonumber(ARGV[11]))
@@ -29,7 +28,7 @@ local function offer(key, head, body)
   used = used + 1
   head[STATE], head[TIME], head[DEVICE], head[TOKEN] = 'o', accept_by, device, ARGV[10]
   head[DELIVERIES] = head[DELIVERIES] + 1
-  redis.call('ZADD', DUE, math.min(accept_by, head[EXPIRES]), key)
+  redis.call('ZADD', DUE, math.min(accept_by, expires(head)), key)
   offers[#offers + 1], offers[#offers + 2] = key, save(key, head, body)
   event('job.offered', key, head)
 end
@@ -37,7 +36,7 @@ end
 local left = 0
 for _, job in ipairs(ready) do
   if used < most then
-    redis.call('XCLAIM', STREAM, GROUP, device, 0, job[2][ENTRY], 'JUSTID')
+    redis.call('XCLAIM', STREAM, GROUP, device, 0, entry_id(job[2]), 'JUSTID')
     offer(job[1], job[2], job[3])
   else
     left = left + 1
@@ -61,10 +60,10 @@ for _ = 1, 8 do
     local text = key and redis.call('GET', key)
     local head, body
     if text then head, body = decode(text) end
-    if not text or head[STATE] ~= 'q' or head[ENTRY] ~= entry[1] then
+    if not text or head[STATE] ~= 'q' or entry_id(head) ~= entry[1] then
       redis.call('XACK', STREAM, GROUP, entry[1])
       redis.call('XDEL', STREAM, entry[1])
-    elseif now >= tonumber(head[EXPIRES]) then
+    elseif now >= expires(head) then
       finish(key, head, body, 'x', 'job.expired')
     else
       offer(key, head, body)

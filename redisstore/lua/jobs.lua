@@ -6,9 +6,12 @@
 --
 -- A record is "head\nidempotencyKey\ntrackingUrl\nsource\nrowId\ncontext\ntail".
 -- head holds, separated by spaces:
-local STATE, CREATED, EXPIRES, ATTEMPTS, DELIVERIES, ENTRY, TIME, DEVICE, TOKEN, WATCHED = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local STATE, CREATED, LIFETIME, ATTEMPTS, DELIVERIES, ENTRY, TIME, DEVICE, TOKEN, WATCHED = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 --   state     q queued, o offered, r running; final: s succeeded, d dead,
 --             c cancelled, x expired
+--   created, and lifetime from then on until the job expires (ms)
+--   entry     of the stream: its number within the millisecond of created, or
+--             the whole id when the job was redriven
 --   time      queued: not before; offered: accept by; running: lease expiry;
 --             final: finished at (ms)
 --   device    who holds it, or held it last; "-" when given back
@@ -16,9 +19,10 @@ local STATE, CREATED, EXPIRES, ATTEMPTS, DELIVERIES, ENTRY, TIME, DEVICE, TOKEN,
 --   watched   1 when somebody waits for the final state: ring on it
 -- tail is the result (s), or the text of the last failure.
 --
--- due holds every open job at its next deadline: its time when it is offered,
--- running or queued for a retry, else its expiry. The stream's pending entries
--- are the jobs that were offered at least once; an entry leaves with its job.
+-- due holds every open job that was offered at least once at its next deadline,
+-- which is its time or its expiry; and at their expiry, the waiting jobs of an
+-- unusual lifetime. The stream's pending entries are the jobs that were offered
+-- at least once; an entry leaves with its job.
 local ACCT, STREAM, DUE, EVENTS, DEAD = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local ACCOUNT, ACTOR = ARGV[1], ARGV[2]
 local now = clock()
@@ -33,6 +37,10 @@ end
 local function encode(head, body) return table.concat(head, ' ') .. '\n' .. body end
 local function set_tail(body, tail)
   return string.match(body, '^[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n') .. tail
+end
+local function expires(head) return head[CREATED] + head[LIFETIME] end
+local function entry_id(head)
+  return string.find(head[ENTRY], '-', 1, true) and head[ENTRY] or head[CREATED] .. '-' .. head[ENTRY]
 end
 local function final(head) return head[STATE] == 's' or head[STATE] == 'd' or head[STATE] == 'c' or head[STATE] == 'x' end
 local function held(head) return head[STATE] == 'o' or head[STATE] == 'r' end
@@ -69,8 +77,9 @@ local function finish(key, head, body, state, kind)
   leave(head)
   count(head[STATE], state)
   head[STATE], head[TIME] = state, now
-  redis.call('XACK', STREAM, GROUP, head[ENTRY])
-  redis.call('XDEL', STREAM, head[ENTRY])
+  local entry = entry_id(head)
+  redis.call('XACK', STREAM, GROUP, entry)
+  redis.call('XDEL', STREAM, entry)
   redis.call('ZREM', DUE, key)
   local text = encode(head, body)
   redis.call('SET', key, text, 'PX', RETENTION)
@@ -86,7 +95,7 @@ local function requeue(key, head, body, at, device, kind)
   leave(head)
   count(head[STATE], 'q')
   head[STATE], head[TIME], head[DEVICE] = 'q', at, device
-  redis.call('ZADD', DUE, math.min(at, head[EXPIRES]), key)
+  redis.call('ZADD', DUE, math.min(at, expires(head)), key)
   event(kind, key, head)
   wake()
   return save(key, head, body)
@@ -104,7 +113,7 @@ local function settle(limit, max_attempts, device)
     if text then head, body = decode(text) end
     if not text or final(head) then
       redis.call('ZREM', DUE, key)
-    elseif now >= tonumber(head[EXPIRES]) then
+    elseif now >= expires(head) then
       finish(key, head, body, 'x', 'job.expired')
     elseif head[STATE] == 'o' then
       local at = head[DEVICE] == device and now + HOLD_OFF or now

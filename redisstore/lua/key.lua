@@ -5,20 +5,20 @@
 -- KEYS  1 account  2 inventory of keys  3 events  4 nonce
 -- ARGV  1 account id  2 device id (actor)  3 key id that signed  4 operation id
 --       5 nonce lifetime, ms  6 add or revoke  7 the API key's id
---       8 its expiry in ms, 0 none  9 its entry, JSON  10 plan
---       11 the plan's limit of keys, 0 = none
+--       8 its expiry in ms, 0 none  9 its entry, JSON  10 the profile the caller
+--       knows  11 its limit of keys, 0 = none
 -- Returns {outcome, detail}: ok, detail = {revision, entries}; not_found;
---   limit_reached, detail = the limit; plan, detail = the account's plan: run
---   again with its limit; or a refusal of guard.lua
+--   limit_reached, detail = the limit; profile, detail = the account's profile:
+--   run again with its limit; or a refusal of guard.lua
 local now = clock()
 local refusal = guard(KEYS[1], KEYS[4], ARGV[3], ARGV[4], now)
 if refusal then return { refusal, '' } end
 local again = redis.call('GET', KEYS[4]) == ARGV[4]
 local id, kind = ARGV[7], 'key.created'
 if not again and ARGV[6] == 'add' then
-  local plan, override = string.match(redis.call('HGET', KEYS[1], 'p'), '^%S+ %S+ (%S+) .* (%S+)$')
-  if plan ~= ARGV[10] then return { 'plan', plan } end
-  local limit = tonumber(override) or tonumber(ARGV[11])
+  local profile = redis.call('HGET', KEYS[1], 'p')
+  if profile ~= ARGV[10] then return { 'profile', profile } end
+  local limit = tonumber(ARGV[11])
   if limit > 0 and redis.call('HLEN', KEYS[2]) >= limit then return { 'limit_reached', limit } end
   redis.call('HSET', KEYS[1], 'k:' .. id, ARGV[8])
   redis.call('HSET', KEYS[2], id, ARGV[9])

@@ -2,16 +2,17 @@
 -- what makes it work once.
 --
 -- KEYS  1 account  2 marker of the code  3 inventory of devices  4 events
--- ARGV  1 device id  2 key id  3 entry, JSON  4 plan  5 the plan's limit of
---       devices, 0 = none
+-- ARGV  1 device id  2 key id  3 entry, JSON  4 the profile the caller knows
+--       5 its limit of devices, 0 = none
 -- Returns {outcome, detail}: ok; link_code_invalid; limit_reached, detail = the
---   limit (the code stays good); plan, detail = the account's plan
+--   limit (the code stays good); profile, detail = the account's profile: run
+--   again with its limit
 if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then return { 'ok', '' } end
 if redis.call('EXISTS', KEYS[2]) == 0 then return { 'link_code_invalid', '' } end
-local plan, override = string.match(redis.call('HGET', KEYS[1], 'p') or '', '^%S+ %S+ (%S+) %S+ %S+ %S+ %S+ %S+ (%S+)')
-if not plan then return { 'link_code_invalid', '' } end
-if plan ~= ARGV[4] then return { 'plan', plan } end
-local limit = tonumber(override) or tonumber(ARGV[5])
+local profile = redis.call('HGET', KEYS[1], 'p')
+if not profile then return { 'link_code_invalid', '' } end
+if profile ~= ARGV[4] then return { 'profile', profile } end
+local limit = tonumber(ARGV[5])
 if limit > 0 and redis.call('HLEN', KEYS[3]) >= limit then return { 'limit_reached', limit } end
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[1], 'k:' .. ARGV[2], 0)

@@ -21,17 +21,17 @@ if text then
     return { 'job_final', now, text }
   end
 end
-local ms, seq = string.match(redis.call('HGET', ACCT, 'e') or '', '^(%d+)-(%d+)$')
-local entry = now .. '-0'
-if ms and tonumber(ms) >= now then entry = ms .. '-' .. (seq + 1) end
-local lifetime = head[EXPIRES] - head[CREATED]
-head[STATE], head[EXPIRES], head[ATTEMPTS], head[ENTRY] = 'q', now + lifetime, 0, entry
-head[TIME], head[DEVICE], head[TOKEN] = 0, '-', '-'
+local last = redis.call('HMGET', ACCT, 'em', 'es')
+local ms, seq = string.format('%d', now), 0
+if last[1] and last[1] >= ms then ms, seq = last[1], last[2] + 1 end
+head[STATE], head[ATTEMPTS], head[ENTRY], head[TIME] = 'q', 0, ms .. '-' .. string.format('%d', seq), 0
+head[LIFETIME] = now - head[CREATED] + head[LIFETIME]
+head[DEVICE], head[TOKEN] = '-', '-'
 text = encode(head, body)
-redis.call('SET', key, text, 'PX', lifetime + RETENTION)
-redis.call('XADD', STREAM, entry, 'j', key)
-redis.call('ZADD', DUE, head[EXPIRES], key)
-redis.call('HSET', ACCT, 'e', entry)
+redis.call('SET', key, text, 'PX', expires(head) - now + RETENTION)
+redis.call('XADD', STREAM, head[ENTRY], 'j', key)
+redis.call('ZADD', DUE, expires(head), key)
+redis.call('HSET', ACCT, 'em', ms, 'es', seq)
 redis.call('HINCRBY', ACCT, 'q', 1)
 event('job.redriven', key, head)
 wake()
