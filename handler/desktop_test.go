@@ -44,7 +44,7 @@ func TestLink(t *testing.T) {
 }
 
 func TestActions(t *testing.T) {
-	tenSeconds := 10 * time.Second
+	delay := 10 * time.Second
 	for _, tt := range []struct {
 		verb, body string
 		want       relay.Action // with JobID set below
@@ -55,7 +55,7 @@ func TestActions(t *testing.T) {
 		{"complete", `{"lease":"l","result":{ "a" : [1] }}`, relay.Action{Result: []byte(`{"a":[1]}`)}},
 		{"complete", `{"lease":"l","result":null}`, relay.Action{Result: []byte(`null`)}},
 		{"fail", `{"lease":"l","error":"no route","retryable":false}`, relay.Action{Error: "no route"}},
-		{"fail", `{"lease":"l","error":"no route","delaySeconds":10}`, relay.Action{Error: "no route", Retryable: true, Delay: &tenSeconds}},
+		{"fail", `{"lease":"l","error":"no route","delaySeconds":10}`, relay.Action{Error: "no route", Retryable: true, Delay: &delay}},
 	} {
 		store := newStore()
 		var got relay.Action
@@ -149,7 +149,7 @@ func TestCreateKeyFaults(t *testing.T) {
 			t.Errorf("reason %q", f.Reason)
 		}
 	}
-	want := []string{"/allowedCidrs/1", "/name", "/environment", "/schemes/0", "/schemes/2", "/scopes", "/allowedCidrs/0", "/allowedCidrs/1", "/expiresAt"}
+	want := []string{"/allowedCidrs/1", "/name", "/environment", "/schemes/0", "/schemes/2", "/scopes", "/allowedCidrs/0", "/allowedCidrs/2", "/expiresAt"}
 	if !cmp.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

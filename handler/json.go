@@ -247,6 +247,8 @@ func (c *call) readTime() (*time.Time, error) {
 	return &at, nil
 }
 
+// readStrings reads an array of strings. What checks the items must use
+// faultOnce: one of a wrong type is reported here and left empty.
 func (c *call) readStrings(into *[]string) error {
 	d := &c.in.json
 	if d.PeekKind() != jsontext.KindBeginArray {
@@ -262,6 +264,7 @@ func (c *call) readStrings(into *[]string) error {
 				return err
 			}
 			c.fault(c.here(), "must be a string")
+			list = append(list, "") // so that later items keep their index
 			continue
 		}
 		t, err := d.ReadToken()

@@ -68,7 +68,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 	send(h.Public(), fetch(goodBody))
 	send(h.Public(), fetch(`{"canary":1}`))
 	send(h.Public(), signed(platform, "GET", "/api/links/jobs/canary?canary=1", ""))
-	send(h.Public(), httptest.NewRequest("GET", "/canary", nil))
+	send(h.Public(), httptest.NewRequest(http.MethodGet, "/canary", nil))
 	send(h.Admin(), asOperator("GET", "/api/admin/accounts/!canary", ""))
 	bad := fetch(goodBody)
 	bad.Header.Set(signature.HeaderKey, platform.Secret) // the wrong text in the wrong place

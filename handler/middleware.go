@@ -111,6 +111,8 @@ func (h *Handler) logRequest(c *call) {
 		level = zapcore.ErrorLevel
 	case status >= http.StatusBadRequest:
 		level = zapcore.WarnLevel
+	case c.route.auth == anyone: // probes
+		level = zapcore.DebugLevel
 	}
 	entry := h.log.Check(level, "request")
 	if entry == nil {

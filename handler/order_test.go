@@ -40,7 +40,7 @@ func TestOrderOfChecks(t *testing.T) {
 		signature: "zz", at: time.Now().Add(-time.Hour),
 	}
 	send := func() *httptest.ResponseRecorder {
-		req := httptest.NewRequest("POST", "/api/links/fetch", strings.NewReader(r.body))
+		req := httptest.NewRequest(http.MethodPost, "/api/links/fetch", strings.NewReader(r.body))
 		for name, v := range platform.V1(r.at, "a-nonce-of-20-letters", []byte(r.body)) {
 			req.Header[name] = v
 		}
@@ -144,7 +144,7 @@ func TestV1IsForFetchOnly(t *testing.T) {
 
 func TestSkewNamesBothTimes(t *testing.T) {
 	h := newHandler(t, newStore(), handler.Options{MaxSkew: 30 * time.Second}, nil)
-	r := httptest.NewRequest("GET", "/api/links/quota", nil)
+	r := httptest.NewRequest(http.MethodGet, "/api/links/quota", nil)
 	at := time.Now().Add(31 * time.Second)
 	r.Header = platform.V2(at, signature.NewNonce(), "GET", "/api/links/quota", nil)
 	e := wantProblem(t, do(h.Public(), r), relay.TimestampOutOfWindow)

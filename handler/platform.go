@@ -109,7 +109,7 @@ func (c *call) pathJob() (string, error) {
 
 // job reads a job: GET /api/links/jobs/{id}.
 func (h *Handler) job(c *call) error {
-	wait := c.wait()
+	wait := h.wait(c)
 	if err := c.valid(); err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (h *Handler) job(c *call) error {
 
 // jobByKey reads a job: GET /api/links/jobs?idempotencyKey=….
 func (h *Handler) jobByKey(c *call) error {
-	wait, key := c.wait(), c.query.Get("idempotencyKey")
+	wait, key := h.wait(c), c.query.Get("idempotencyKey")
 	c.fault("/query/idempotencyKey", relay.CheckText(key, relay.MaxIdempotencyKey))
 	if err := c.valid(); err != nil {
 		return err

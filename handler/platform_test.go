@@ -93,6 +93,10 @@ func TestReadingAJob(t *testing.T) {
 	if get("/api/links/jobs?idempotencyKey=" + url.QueryEscape(key)); asked.what != key {
 		t.Errorf("asked %+v", asked)
 	}
+	h.Drain() // a replica that is going away answers at once
+	if get("/api/links/jobs/" + jobID + "?wait=25"); asked.wait != 0 {
+		t.Errorf("asked %+v while draining", asked)
+	}
 }
 
 func TestQueriesAreStrict(t *testing.T) {

@@ -54,16 +54,20 @@ func (c *call) number(name string, low, high, fallback int) int {
 	return n
 }
 
-// wait returns how long the caller wants the answer held.
-func (c *call) wait() time.Duration {
-	return time.Duration(c.number("wait", 0, int(relay.MaxWait/time.Second), 0)) * time.Second
+// wait returns how long the caller wants the answer held. A replica that is
+// going away holds none.
+func (h *Handler) wait(c *call) time.Duration {
+	n := c.number("wait", 0, int(relay.MaxWait/time.Second), 0)
+	if h.isDraining() {
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }
 
 const (
-	maxCursor    = 200
-	maxPage      = 500
-	usualPage    = 100
-	maxPathParam = 64
+	maxCursor = 200
+	maxPage   = 500
+	usualPage = 100
 )
 
 // page returns where a listing goes on and how many items to show.

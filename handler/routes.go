@@ -10,7 +10,8 @@ import (
 type auth uint8
 
 const (
-	anyone auth = iota
+	anyone   auth = iota // the probes; their successes are logged at debug
+	linkCode             // whoever has a link code: attempts are bounded, the code is in the body
 	apiKey
 	deviceKey
 	operator
@@ -60,7 +61,7 @@ func (h *Handler) publicRoutes() []route {
 		{del, "/api/links/jobs/:id", apiKey, !v1, relay.ScopeJobsCancel, noBody, nil, h.cancel},
 		{get, "/api/links/quota", apiKey, !v1, relay.ScopeJobsRead, noBody, nil, h.quota},
 
-		{post, "/api/desktop/link", anyone, !v1, "", actionBody, nil, h.link},
+		{post, "/api/desktop/link", linkCode, !v1, "", actionBody, nil, h.link},
 		{get, "/api/desktop/jobs/stream", deviceKey, !v1, "", noBody, []string{"maxInFlight"}, h.stream},
 		{post, "/api/desktop/jobs/:id/accept", deviceKey, !v1, "", actionBody, nil, h.accept},
 		{post, "/api/desktop/jobs/:id/extend", deviceKey, !v1, "", actionBody, nil, h.extend},
@@ -94,11 +95,14 @@ func (h *Handler) adminRoutes() []route {
 	}...)
 }
 
-// probeRoutes exist on both listeners.
+// probeRoutes exist on both listeners. Load balancers probe with either method.
 func (h *Handler) probeRoutes() []route {
+	const get, head = http.MethodGet, http.MethodHead
 	return []route{
-		{http.MethodGet, "/livez", anyone, !v1, "", noBody, anyQuery, h.livez},
-		{http.MethodGet, "/readyz", anyone, !v1, "", noBody, anyQuery, h.readyz},
+		{get, "/livez", anyone, !v1, "", noBody, anyQuery, h.livez},
+		{head, "/livez", anyone, !v1, "", noBody, anyQuery, h.livez},
+		{get, "/readyz", anyone, !v1, "", noBody, anyQuery, h.readyz},
+		{head, "/readyz", anyone, !v1, "", noBody, anyQuery, h.readyz},
 	}
 }
 
@@ -112,6 +116,8 @@ func (h *Handler) chain(r *route) []func(*call) error {
 		return append(steps, r.do)
 	case signed:
 		steps = append(steps, h.checkThrottle, parseProof)
+	case r.auth == linkCode:
+		steps = append(steps, h.checkLinkAttempts)
 	case r.auth == operator:
 		steps = append(steps, h.checkToken)
 	case r.auth == operatorOrLocal:

@@ -90,9 +90,9 @@ func TestEveryOperatorRouteIsGuarded(t *testing.T) {
 func TestUnknownPathAndMethod(t *testing.T) {
 	h := newHandler(t, newStore(), handler.Options{}, nil)
 	for _, path := range []string{"/", "/api", "/api/links/fetch/", "/API/links/fetch", "/api//links/fetch", "/api/links/jobs/a/b"} {
-		wantProblem(t, do(h.Public(), httptest.NewRequest("GET", path, nil)), relay.NotFound)
+		wantProblem(t, do(h.Public(), httptest.NewRequest(http.MethodGet, path, nil)), relay.NotFound)
 	}
-	w := do(h.Public(), httptest.NewRequest("PUT", "/api/links/jobs/"+jobID, strings.NewReader("x")))
+	w := do(h.Public(), httptest.NewRequest(http.MethodPut, "/api/links/jobs/"+jobID, strings.NewReader("x")))
 	wantProblem(t, w, relay.MethodNotAllowed)
 	if allow := w.Header().Get("Allow"); !strings.Contains(allow, "GET") || !strings.Contains(allow, "DELETE") {
 		t.Errorf("Allow %q", allow)
@@ -136,7 +136,7 @@ func TestMediaTypes(t *testing.T) {
 func TestRequestIDs(t *testing.T) {
 	h := newHandler(t, newStore(), handler.Options{}, nil)
 	for sent, kept := range map[string]bool{"abc-1.2_3": true, strings.Repeat("a", 64): true, strings.Repeat("a", 65): false, "a b": false, "a\"b": false, "": false} {
-		r := httptest.NewRequest("GET", "/livez", nil)
+		r := httptest.NewRequest(http.MethodGet, "/livez", nil)
 		r.Header.Set("X-Request-Id", sent)
 		if got := do(h.Public(), r).Header().Get("X-Request-Id"); (got == sent) != kept || got == "" {
 			t.Errorf("sent %q, got %q", sent, got)

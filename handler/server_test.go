@@ -124,7 +124,7 @@ func TestProbes(t *testing.T) {
 		Checks map[string]string
 	}
 	ready := func(h *handler.Handler, status int) health {
-		return decode[health](t, do(h.Admin(), httptest.NewRequest("GET", "/readyz", nil)), status)
+		return decode[health](t, do(h.Admin(), httptest.NewRequest(http.MethodGet, "/readyz", nil)), status)
 	}
 	h := newHandler(t, store, handler.Options{}, nil)
 	if got := ready(h, 200); got.Status != "ok" {
@@ -139,7 +139,7 @@ func TestProbes(t *testing.T) {
 	if got := ready(h, 503); got.Checks["store"] != "unavailable" || got.Checks["serving"] != "ok" {
 		t.Errorf("%+v", got)
 	}
-	if w := do(h.Public(), httptest.NewRequest("GET", "/livez", nil)); w.Code != 200 {
+	if w := do(h.Public(), httptest.NewRequest(http.MethodGet, "/livez", nil)); w.Code != http.StatusOK {
 		t.Errorf("livez %d while the store is down", w.Code)
 	}
 }

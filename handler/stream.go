@@ -42,7 +42,6 @@ type stream struct {
 	encode  encoder
 	out     *http.ResponseController // of net/http's own writer: gin's swallows the error of Flush
 
-	wake  <-chan struct{} // nil while draining: no more claims
 	drain <-chan struct{} // nil once drained
 	end   *time.Timer     // when the stream must be over
 	why   string          // what bye says then
@@ -72,9 +71,8 @@ func (h *Handler) stream(c *call) error {
 	defer session.Close()
 	s := &stream{
 		h: h, c: c, session: session, encode: appendSSE,
-		out:  http.NewResponseController(c.raw),
-		wake: session.Wake(), drain: h.draining,
-		why: codeMaxAge,
+		out:   http.NewResponseController(c.raw),
+		drain: h.draining, why: codeMaxAge,
 	}
 	c.code = relay.Code(s.run())
 	return nil
@@ -121,7 +119,7 @@ func (s *stream) run() string {
 				return s.bye(codeDeviceRemoved)
 			}
 			err = s.signal(signal)
-		case <-s.wake:
+		case <-s.session.Wake():
 			err = s.claim()
 		case <-s.retryC():
 			s.retry = nil
@@ -161,8 +159,7 @@ func (s *stream) signal(signal relay.Signal) error {
 // be opened before it ends.
 func (s *stream) beginDrain() error {
 	after := rand.N(s.h.DrainSpread)
-	s.drain, s.wake = nil, nil
-	s.stopRetry()
+	s.drain = nil
 	s.end.Reset(after + s.h.DrainSpread/2)
 	s.why = codeDraining
 	return s.write(relay.FrameDrain, relay.Drain{ReconnectAfterMS: after.Milliseconds()})
@@ -173,7 +170,7 @@ func (s *stream) beginDrain() error {
 // that fails is tried again later: the wake-up it answered must not be lost.
 // The error is that of the connection.
 func (s *stream) claim() error {
-	if s.h.isDraining() {
+	if s.h.isDraining() { // what waits is for the other replicas
 		return nil
 	}
 	// The claim outlives the client: its offers must be known to be given back.

@@ -122,7 +122,7 @@ func connect(t *testing.T, session *fakeSession, o handler.Options) *desk {
 		t.Fatal(err)
 	}
 	d.header, d.lines = resp.Header, bufio.NewReader(resp.Body)
-	if resp.StatusCode != 200 {
+	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("status %d", resp.StatusCode)
 	}
 	return d
@@ -254,6 +254,7 @@ func TestStreamDrains(t *testing.T) {
 	session := newSession()
 	d := connect(t, session, handler.Options{DrainSpread: 100 * time.Millisecond})
 	d.hello()
+	<-session.started // the first claim, which found nothing
 	d.handler.Drain()
 	d.handler.Drain()
 	var drain relay.Drain
@@ -323,6 +324,21 @@ func TestClientGone(t *testing.T) {
 	case <-session.closed:
 	case <-time.After(5 * time.Second):
 		t.Fatal("the session is still open")
+	}
+}
+
+// A panic in the middle of a stream cuts the connection: a clean end would say
+// that all is well.
+func TestPanicCutsTheStream(t *testing.T) {
+	session := newSession()
+	close(session.started) // so that a claim panics
+	d := connect(t, session, handler.Options{})
+	d.hello()
+	if rest, err := io.ReadAll(d.lines); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("end %q, %v", rest, err)
+	}
+	if n := d.handler.Streams(); n != 0 {
+		t.Errorf("%d streams are still counted", n)
 	}
 }
 
