@@ -233,7 +233,7 @@ func TestRetryAfter(t *testing.T) {
 	}
 	limited := func(w http.ResponseWriter) { refuse(w, relay.RateLimited, 40) }
 	throttled := func(w http.ResponseWriter) { refuse(w, relay.FailedAuthThrottled, 40) }
-	wait := func(o *client.Options) { o.WaitOnLimit = true }
+	wait := func(o *client.Options) { o.WaitOnLimit, o.Attempts = true, 2 } // waiting is not failing
 	for name, c := range map[string]struct {
 		fail     func(http.ResponseWriter)
 		deadline time.Duration

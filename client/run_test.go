@@ -152,22 +152,6 @@ func slice(verb string, n int) []string {
 	return out
 }
 
-func TestSameOfferTwice(t *testing.T) {
-	d := newDesk(t)
-	release := make(chan struct{})
-	run(t, newDesktop(t, overSocket(t, d)), func(context.Context, relay.Delivery) (json.RawMessage, error) {
-		<-release
-		return nil, nil
-	})
-	s := receive(t, d.streams)
-	s.send(relay.FrameJob, job("job_1"))
-	d.expect("accept", "job_1")
-	s.send(relay.FrameJob, job("job_1"))
-	s.send(relay.FrameJob, job("job_2"))
-	d.expect("accept", "job_2") // and not job_1 again
-	close(release)
-}
-
 func TestFramesThatMakeNoSense(t *testing.T) {
 	d := newDesk(t)
 	run(t, newDesktop(t, overSocket(t, d)), returning("{}"))
@@ -181,48 +165,6 @@ func TestFramesThatMakeNoSense(t *testing.T) {
 	s.send(relay.FrameJob, job("job_1"))
 	d.expect("accept", "job_1")
 	d.expect("complete", "job_1")
-}
-
-// Never more handlers than MaxInFlight, and no accept before there is room: an
-// offer we cannot start must be free to go elsewhere.
-func TestMaxInFlight(t *testing.T) {
-	d := newDesk(t)
-	var now, most atomic.Int32
-	started, turn := make(chan struct{}), make(chan struct{})
-	run(t, newDesktop(t, overSocket(t, d), func(o *client.Options) { o.MaxInFlight = 2 }), func(context.Context, relay.Delivery) (json.RawMessage, error) {
-		most.Store(max(most.Load(), now.Add(1)))
-		started <- struct{}{}
-		<-turn
-		now.Add(-1)
-		return nil, nil
-	})
-	s := receive(t, d.streams)
-	for _, id := range []string{"a", "b", "c", "d", "one too many"} {
-		s.send(relay.FrameJob, job(id))
-	}
-	next := func(verb string) {
-		t.Helper()
-		if a := receive(t, d.acts); a.Verb != verb {
-			t.Fatalf("%s of %s, want %s", a.Verb, a.Job, verb)
-		}
-	}
-	for range 2 {
-		next("accept")
-		_ = receive(t, started)
-	}
-	for range 2 {
-		turn <- struct{}{}
-		next("complete")
-		next("accept")
-		_ = receive(t, started)
-	}
-	for range 2 {
-		turn <- struct{}{}
-		next("complete")
-	}
-	if most.Load() != 2 {
-		t.Errorf("%d handlers at once", most.Load())
-	}
 }
 
 func TestOfferGone(t *testing.T) {
@@ -267,10 +209,11 @@ func TestLease(t *testing.T) {
 		why      error
 		reported bool
 	}{
-		"lost":               {relay.LeaseLost, errors.New("x"), client.ErrLeaseLost, false},
-		"lost, yet a result": {relay.LeaseLost, nil, client.ErrLeaseLost, true},
-		"forgotten":          {relay.NotFound, errors.New("x"), client.ErrLeaseLost, false},
-		"job final":          {relay.JobFinal, nil, client.ErrCancelled, false},
+		"lost":                 {relay.LeaseLost, errors.New("x"), client.ErrLeaseLost, false},
+		"lost, yet a result":   {relay.LeaseLost, nil, client.ErrLeaseLost, true},
+		"forgotten":            {relay.NotFound, errors.New("x"), client.ErrLeaseLost, false},
+		"job final":            {relay.JobFinal, nil, client.ErrCancelled, false},
+		"told the final state": {"", nil, client.ErrCancelled, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -281,7 +224,11 @@ func TestLease(t *testing.T) {
 				if a.Verb != "extend" || beats.Add(1) < 3 {
 					return false
 				}
-				refuse(w, c.code)
+				if c.code == "" {
+					answer(w, http.StatusOK, relay.Job{ID: a.Job, State: relay.Cancelled})
+				} else {
+					refuse(w, c.code)
+				}
 				return true
 			})
 			why := make(chan error, 10)
@@ -325,24 +272,6 @@ func TestCancelFrame(t *testing.T) {
 	}
 }
 
-// After a reconnect everything held is extended at once, long before its
-// heartbeat is due: that tells what is still ours.
-func TestReconnectChecksLeases(t *testing.T) {
-	d := newDesk(t)
-	why := make(chan error, 10)
-	run(t, newDesktop(t, overSocket(t, d)), hold(why, "", errors.New("x")))
-	s := receive(t, d.streams)
-	s.send(relay.FrameJob, job("job_1"))
-	d.expect("accept", "job_1")
-	_ = receive(t, why)
-	d.on(func(_ act, w http.ResponseWriter) bool { refuse(w, relay.LeaseLost); return true })
-	close(s.frames)
-	receive(t, d.streams)
-	if err := receive(t, why); !errors.Is(err, client.ErrLeaseLost) {
-		t.Errorf("ended by %v", err)
-	}
-}
-
 // Run ends by itself only when no patience can help.
 func TestHopeless(t *testing.T) {
 	for code, hopeless := range map[relay.Code]bool{
@@ -368,23 +297,5 @@ func TestHopeless(t *testing.T) {
 				t.Errorf("Run = %v", err)
 			}
 		})
-	}
-}
-
-func TestDeviceRemoved(t *testing.T) {
-	d := newDesk(t)
-	why := make(chan error, 10)
-	r := run(t, newDesktop(t, overSocket(t, d)), hold(why, "", errors.New("x")))
-	s := receive(t, d.streams)
-	s.send(relay.FrameJob, job("job_1"))
-	d.expect("accept", "job_1")
-	_ = receive(t, why)
-	s.send(relay.FrameBye, relay.Bye{Code: "device_removed"})
-	var bye *client.ByeError
-	if err := receive(t, r.done); !errors.As(err, &bye) || bye.Code != "device_removed" {
-		t.Errorf("Run = %v", err)
-	}
-	if err := receive(t, why); !errors.Is(err, client.ErrStopping) {
-		t.Errorf("handler ended by %v", err)
 	}
 }

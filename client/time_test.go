@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -266,6 +268,179 @@ func TestStopWithoutRelay(t *testing.T) {
 		}
 		if took := time.Since(stopped); took > 15*time.Second {
 			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// stuck is a handler that ignores its context until it is let go.
+func stuck(t *testing.T) client.Handler {
+	let := make(chan struct{})
+	t.Cleanup(func() { close(let) })
+	return func(context.Context, relay.Delivery) (json.RawMessage, error) {
+		<-let
+		return nil, nil
+	}
+}
+
+// A handler that ignores that its lease was lost cannot hold up a stop.
+func TestStopWithoutLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.on(func(a act, w http.ResponseWriter) bool {
+			if a.Verb == "extend" {
+				refuse(w, relay.LeaseLost)
+			}
+			return a.Verb == "extend"
+		})
+		r := run(t, newDesktop(t, viaMemory(d), usual), stuck(t))
+		(<-d.streams).send(relay.FrameJob, job("job_1"))
+		time.Sleep(time.Minute)
+		r.stop()
+		stopped := time.Now()
+		if err := <-r.done; err != nil || time.Since(stopped) > 15*time.Second {
+			t.Errorf("Run = %v after %v", err, time.Since(stopped))
+		}
+	})
+}
+
+// A removed device stops at once: nobody takes its results any more.
+func TestDeviceRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		why := make(chan error, 10)
+		r := run(t, newDesktop(t, viaMemory(d), func(o *client.Options) { o.Grace = time.Minute }), hold(why, "", errors.New("x")))
+		s := <-d.streams
+		s.send(relay.FrameJob, job("job_1"))
+		_ = <-why
+		removed := time.Now()
+		s.send(relay.FrameBye, relay.Bye{Code: "device_removed"})
+		var bye *client.ByeError
+		if err := <-r.done; !errors.As(err, &bye) || bye.Code != "device_removed" {
+			t.Errorf("Run = %v", err)
+		}
+		if err := <-why; !errors.Is(err, client.ErrStopping) || time.Since(removed) > time.Second {
+			t.Errorf("handler ended by %v after %v", err, time.Since(removed))
+		}
+	})
+}
+
+// verbs returns what was done since it was last asked, in order.
+func (d *desk) verbs() (all []string) {
+	synctest.Wait()
+	for len(d.acts) > 0 {
+		a := <-d.acts
+		all = append(all, a.Verb+" "+a.Job)
+	}
+	return all
+}
+
+func same(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("actions %q, want %q", got, want)
+	}
+}
+
+func TestSameOfferTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		run(t, newDesktop(t, viaMemory(d)), hold(make(chan error, 10), "", nil))
+		s := <-d.streams
+		s.send(relay.FrameJob, job("a"))
+		s.send(relay.FrameJob, job("a"))
+		same(t, d.verbs(), "accept a")
+		again := job("a")
+		again.Lease = "another lease"
+		s.send(relay.FrameJob, again)
+		same(t, d.verbs(), "accept a") // another delivery of the same job
+	})
+}
+
+// Never more handlers than MaxInFlight, and no accept before there is room: an
+// offer that cannot be begun in time must be free to go elsewhere.
+func TestMaxInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		turn := make(chan struct{})
+		run(t, newDesktop(t, viaMemory(d), func(o *client.Options) { o.MaxInFlight = 1 }), func(context.Context, relay.Delivery) (json.RawMessage, error) {
+			<-turn
+			return nil, nil
+		})
+		s := <-d.streams
+		for _, id := range []string{"a", "b", "c"} { // c is one too many to wait for room
+			s.send(relay.FrameJob, job(id))
+			synctest.Wait()
+		}
+		same(t, d.verbs(), "accept a")
+		turn <- struct{}{}
+		same(t, d.verbs(), "accept b", "complete a")
+		s.send(relay.FrameJob, job("d"))
+		time.Sleep(11 * time.Second) // longer than an offer stands
+		turn <- struct{}{}
+		same(t, d.verbs(), "complete b")
+	})
+}
+
+// After a reconnect everything held is extended at once, long before its
+// heartbeat is due: that tells what is still ours.
+func TestReconnectChecksLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		run(t, newDesktop(t, viaMemory(d)), hold(make(chan error, 10), "", nil))
+		s := <-d.streams
+		s.send(relay.FrameJob, job("a"))
+		s.send(relay.FrameJob, job("b"))
+		same(t, d.verbs(), "accept a", "accept b")
+		close(s.frames)
+		<-d.streams
+		same(t, d.verbs(), "extend a", "extend b")
+	})
+}
+
+// A heartbeat that hangs holds up neither the result nor a stop.
+func TestHeartbeatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		hanging := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/extend") {
+				<-r.Context().Done()
+				return
+			}
+			d.ServeHTTP(w, r)
+		})
+		finish := make(chan struct{})
+		run(t, newDesktop(t, viaMemory(hanging)), func(context.Context, relay.Delivery) (json.RawMessage, error) {
+			<-finish
+			return nil, nil
+		})
+		(<-d.streams).send(relay.FrameJob, job("a"))
+		time.Sleep(21 * time.Second) // a heartbeat is under way
+		close(finish)
+		same(t, d.verbs(), "accept a", "complete a")
+	})
+}
+
+// A job cancelled before its accept was answered is not begun, and nothing
+// more is said about it.
+func TestCancelledBeforeItBegan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		slow := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "/accept") {
+				<-r.Context().Done()
+			}
+			d.ServeHTTP(w, r)
+		})
+		why := make(chan error, 10)
+		run(t, newDesktop(t, viaMemory(slow)), hold(why, "", nil))
+		s := <-d.streams
+		s.send(relay.FrameJob, job("a"))
+		synctest.Wait()
+		s.send(relay.FrameCancel, relay.CancelFrame{JobID: "a"})
+		same(t, d.verbs(), "accept a")
+		if len(why) > 0 {
+			t.Error("the handler was called")
 		}
 	})
 }
