@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -187,7 +186,11 @@ func (d device) frames(base string, maxInFlight int) <-chan client.Frame {
 // frame returns the next frame, which must be of the kind.
 func frame[T any](t *testing.T, from <-chan client.Frame, kind relay.FrameKind) T {
 	t.Helper()
-	f := receive(t, from, string(kind)+" frame")
+	return decode[T](t, receive(t, from, string(kind)+" frame"), kind)
+}
+
+func decode[T any](t *testing.T, f client.Frame, kind relay.FrameKind) T {
+	t.Helper()
 	var v T
 	if err := json.Unmarshal(f.Data, &v); err != nil || f.Kind != kind {
 		t.Fatalf("frame %s %s (%v), want %s", f.Kind, f.Data, err, kind)
@@ -210,8 +213,3 @@ func jobBody(idempotencyKey, trackingURL string) string {
 
 // somewhere is a tracking URL that nobody follows.
 const somewhere = "https://click.example/c/7"
-
-// act is the body of an action with a lease.
-func act(lease string, members ...string) string {
-	return `{"lease":"` + lease + `"` + strings.Join(append([]string{""}, members...), ",") + `}`
-}

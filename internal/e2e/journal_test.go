@@ -84,6 +84,29 @@ func (j *journal) await(t *testing.T, message string, ended <-chan struct{}) lin
 	}
 }
 
+// awaitText waits for a line that has the text and one of the others: for logs
+// that are not JSON.
+func (j *journal) awaitText(t *testing.T, text string, others ...string) {
+	t.Helper()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	for {
+		all, grown := j.more()
+		for raw := range bytes.Lines(all) {
+			for _, other := range others {
+				if bytes.Contains(raw, []byte(text)) && bytes.Contains(raw, []byte(other)) {
+					return
+				}
+			}
+		}
+		select {
+		case <-grown:
+		case <-limit.C:
+			t.Fatalf("no line with %q and one of %q within %v; log:\n%s", text, others, patience, all)
+		}
+	}
+}
+
 func find(text []byte, message string) (line, bool) {
 	for _, l := range lines(text) {
 		if l.Msg == message {

@@ -62,8 +62,8 @@ func (w *world) public() string {
 type replica struct {
 	public, admin string // base URLs
 	log           *journal
-	signal        func(os.Signal) // of a process of its own; nil in-process
-	ended         chan struct{}   // closed when it has ended, with
+	*process                    // nil in-process
+	ended         chan struct{} // closed when it has ended, with
 	code          int
 }
 
@@ -110,35 +110,47 @@ func (w *world) serve() *replica {
 // serveProcess runs a replica in a process of its own, to be signalled.
 func (w *world) serveProcess() *replica {
 	w.t.Helper()
-	r := &replica{log: newJournal(), ended: make(chan struct{})}
-	process := w.linkrelayProcess(r.log, w.settings, "serve")
-	r.signal = func(s os.Signal) { _ = process.Process.Signal(s) }
-	go func() {
-		defer close(r.ended)
-		_ = process.Wait()
-		r.code = process.ProcessState.ExitCode()
-	}()
+	r := &replica{log: newJournal()}
+	r.process = w.start(r.log, w.settings, "serve")
+	r.ended = r.process.ended
 	w.t.Cleanup(func() {
 		r.signal(syscall.SIGTERM)
+		<-r.ended
+		r.code = r.cmd.ProcessState.ExitCode()
 		w.over(r)
 	})
 	w.started(r)
 	return r
 }
 
-// linkrelayProcess starts this test binary as linkrelay, with only these
-// variables in its environment. The test's end kills it.
-func (w *world) linkrelayProcess(log io.Writer, environment []string, args ...string) *exec.Cmd {
+// process is this test binary running as linkrelay.
+type process struct {
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when it has ended
+}
+
+// start starts linkrelay with only these variables in its environment. The
+// test's end kills it.
+func (w *world) start(log io.Writer, environment []string, args ...string) *process {
 	w.t.Helper()
-	process := exec.Command(os.Args[0], args...)
-	process.Env = append([]string{programVariable + "=1"}, environment...)
-	process.Stderr = log
-	if err := process.Start(); err != nil {
+	p := &process{exec.Command(os.Args[0], args...), make(chan struct{})}
+	p.cmd.Env = append([]string{programVariable + "=1"}, environment...)
+	p.cmd.Stderr = log
+	if err := p.cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { _ = process.Process.Kill() })
-	return process
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // the exit code is looked at where it matters
+	}()
+	w.t.Cleanup(func() {
+		p.signal(syscall.SIGKILL)
+		<-p.ended
+	})
+	return p
 }
+
+func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) } // it may have ended
 
 func (w *world) started(r *replica) {
 	w.t.Helper()
@@ -163,6 +175,16 @@ func (w *world) over(r *replica) {
 			w.t.Errorf("a replica panicked; log:\n%s", text)
 		}
 	}
+}
+
+// command runs a command that must succeed, and returns what it printed.
+func (w *world) command(args ...string) (stdout string) {
+	w.t.Helper()
+	stdout, stderr, code := w.linkrelay(args...)
+	if code != 0 {
+		w.t.Fatalf("linkrelay %s: exit %d\n%s", strings.Join(args, " "), code, stderr)
+	}
+	return stdout
 }
 
 // linkrelay runs a command in this process, as an operator would on the
