@@ -17,7 +17,7 @@ func (s *Store) Act(ctx context.Context, c relay.Caller, a relay.Action) (relay.
 	}
 	token := leaseToken(a.Lease, ref)
 	if token == "" {
-		return relay.Job{}, refusal(string(relay.LeaseLost))
+		return relay.Job{}, leaseLost(a.JobID)
 	}
 	k := accountKeys(c.Account)
 	tail, delay := a.Error, any("")
@@ -35,5 +35,16 @@ func (s *Store) Act(ctx context.Context, c relay.Caller, a relay.Action) (relay.
 		return relay.Job{}, err
 	}
 	r := reply{v: v}
-	return r.lifeOutcome(ref)
+	job, err := r.lifeOutcome(ref)
+	if relay.CodeOf(err) == relay.LeaseLost {
+		err = leaseLost(a.JobID)
+	}
+	return job, err
+}
+
+// leaseLost names the job as every 409 about one does (CONTRACT §5).
+func leaseLost(jobID string) error {
+	e := relay.NewError(relay.LeaseLost, refusals[relay.LeaseLost])
+	e.JobID = jobID
+	return e
 }
