@@ -287,6 +287,27 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
+// Waiting one's turn is not failing: it uses up no attempt.
+func TestLimitsUseUpNoAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := &journal{t: t}
+		busy := scripted(j, func(n int, w http.ResponseWriter, r request) {
+			switch {
+			case n < 6:
+				refuse(w, relay.BacklogFull, 10)
+			case n == 6:
+				refuse(w, relay.Overloaded)
+			default:
+				accepted(w, r)
+			}
+		})
+		p := newPlatform(t, "http://relay.test", viaMemory(busy), func(o *client.Options) { o.WaitOnLimit, o.Attempts = true, 2 })
+		if _, err := p.Submit(t.Context(), fetch); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestSilentRelayTimesOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := &journal{t: t}

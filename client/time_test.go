@@ -375,10 +375,13 @@ func TestMaxInFlight(t *testing.T) {
 		same(t, d.verbs(), "accept a")
 		turn <- struct{}{}
 		same(t, d.verbs(), "accept b", "complete a")
-		s.send(relay.FrameJob, job("d"))
-		time.Sleep(11 * time.Second) // longer than an offer stands
 		turn <- struct{}{}
 		same(t, d.verbs(), "complete b")
+		s.send(relay.FrameJob, job("d"))
+		s.send(relay.FrameJob, job("e"))
+		time.Sleep(11 * time.Second) // longer than an offer stands
+		turn <- struct{}{}
+		same(t, d.verbs(), "accept d", "complete d")
 	})
 }
 
