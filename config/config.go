@@ -62,6 +62,14 @@ func Load() (*Config, error) {
 	return &c, faults.err()
 }
 
+// Defaults are the settings without an environment, for programs that set
+// their own.
+func Defaults() (*Config, error) {
+	var c Config
+	err := envconfig.Process("NO_ENVIRONMENT_HAS_THIS", &c)
+	return &c, err
+}
+
 // LoadOperator reads the settings of the operator commands from the
 // environment; the error is as that of Load.
 func LoadOperator() (*Operator, error) {

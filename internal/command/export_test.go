@@ -30,3 +30,6 @@ type fakeSurface struct {
 func (s fakeSurface) Public() http.Handler { return s.public }
 func (s fakeSurface) Admin() http.Handler  { return http.NotFoundHandler() }
 func (s fakeSurface) Drain()               { s.drained() }
+
+// RunDemo is the demo as on a terminal, when stay is true.
+var RunDemo = runDemo
