@@ -138,7 +138,6 @@ func (h *Handler) verify(c *call) error {
 		Account:  c.cred.Account,
 		KeyID:    c.cred.KeyID,
 		DeviceID: c.cred.DeviceID,
-		Plan:     c.cred.Plan,
 		Nonce:    c.proof.Nonce,
 		NonceTTL: signature.NonceTTL(c.proof.Timestamp, c.at, h.MaxSkew),
 	}

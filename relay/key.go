@@ -50,7 +50,6 @@ type Credential struct {
 	Schemes  []Scheme
 	Scopes   []Scope
 	CIDRs    []netip.Prefix
-	Plan     string // the account's plan when this was read; verified by the admission step
 }
 
 // Device reports whether this is a device's key.
@@ -73,7 +72,6 @@ type Caller struct {
 	Account  string
 	KeyID    string
 	DeviceID string
-	Plan     string
 	Nonce    string
 	NonceTTL time.Duration // until the request could no longer be fresh
 }
