@@ -29,7 +29,7 @@ func (b Backoff) pause(n int) time.Duration {
 	if shift := n - 1; shift < 32 && b.Min<<shift < b.Max {
 		limit = b.Min << shift
 	}
-	return rand.N(max(limit, 1)) //nolint:gosec // jitter
+	return rand.N(max(limit, 1))
 }
 
 // sleep waits for d, less if ctx ends, and returns ctx's error in that case.

@@ -311,7 +311,7 @@ func TestDeviceRemoved(t *testing.T) {
 		r := run(t, newDesktop(t, viaMemory(d), func(o *client.Options) { o.Grace = time.Minute }), hold(why, "", errors.New("x")))
 		s := <-d.streams
 		s.send(relay.FrameJob, job("job_1"))
-		_ = <-why
+		<-why
 		removed := time.Now()
 		s.send(relay.FrameBye, relay.Bye{Code: "device_removed"})
 		var bye *client.ByeError

@@ -36,7 +36,7 @@ func (w *work) ended(why error) bool { return errors.Is(context.Cause(w.ctx), wh
 
 // pace is the time to the next extend: a third of the lease, so that two may
 // fail, less some jitter, so that jobs taken together drift apart.
-func (w *work) pace() time.Duration { return w.lease/3 - rand.N(w.lease/15) } //nolint:gosec // jitter
+func (w *work) pace() time.Duration { return w.lease/3 - rand.N(w.lease/15) }
 
 // offer starts work on a delivery, unless it is under way already. Offers
 // beyond what the slots will soon take are left to other devices.
