@@ -311,7 +311,9 @@ func TestDeviceRemoved(t *testing.T) {
 		r := run(t, newDesktop(t, viaMemory(d), func(o *client.Options) { o.Grace = time.Minute }), hold(why, "", errors.New("x")))
 		s := <-d.streams
 		s.send(relay.FrameJob, job("job_1"))
-		<-why
+		if begun := <-why; begun != nil {
+			t.Fatal(begun)
+		}
 		removed := time.Now()
 		s.send(relay.FrameBye, relay.Bye{Code: "device_removed"})
 		var bye *client.ByeError
@@ -378,6 +380,7 @@ func TestMaxInFlight(t *testing.T) {
 		turn <- struct{}{}
 		same(t, d.verbs(), "complete b")
 		s.send(relay.FrameJob, job("d"))
+		synctest.Wait()
 		s.send(relay.FrameJob, job("e"))
 		time.Sleep(11 * time.Second) // longer than an offer stands
 		turn <- struct{}{}
