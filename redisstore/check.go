@@ -41,6 +41,9 @@ func (s *Store) check(ctx context.Context) error {
 	if s.opt.Durability == DurabilityFsync && !atLeast(info["redis_version"], 7, 2) {
 		return fmt.Errorf("RELAY_DURABILITY=fsync: needs WAITAOF of Redis 7.2, and the server is %s; upgrade it or choose replica or none", version(info))
 	}
+	if s.opt.Durability == DurabilityFsync && info["aof_enabled"] == "0" {
+		return errors.New("RELAY_DURABILITY=fsync: the server keeps no append-only file, so nothing could ever be confirmed; set appendonly yes on it or choose replica or none")
+	}
 	if p := info["maxmemory_policy"]; p != "" && p != "noeviction" {
 		return fmt.Errorf("RELAY_REDIS_URL: the server's maxmemory-policy is %s: it would throw away jobs and nonces when memory is short; CONFIG SET maxmemory-policy noeviction", p)
 	}

@@ -203,11 +203,10 @@ type watch struct {
 	hub  *hub
 	key  string
 	rung chan struct{}
-	once sync.Once
 }
 
 func (h *hub) watch(jobKey string) *watch {
-	w := &watch{hub: h, key: jobKey, rung: make(chan struct{})}
+	w := &watch{hub: h, key: jobKey, rung: make(chan struct{}, 1)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.waits[jobKey] == nil {
@@ -217,7 +216,12 @@ func (h *hub) watch(jobKey string) *watch {
 	return w
 }
 
-func (w *watch) ring() { w.once.Do(func() { close(w.rung) }) }
+func (w *watch) ring() {
+	select {
+	case w.rung <- struct{}{}:
+	default: // it rings already
+	}
+}
 
 func (w *watch) close() {
 	w.hub.mu.Lock()

@@ -3,13 +3,13 @@ package redisstore
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/zap"
 
 	"linkrelay/relay"
 )
@@ -206,6 +206,14 @@ func (s *Store) Events(ctx context.Context, account, cursor string, limit int) (
 	})
 }
 
+// entryID reports whether a text is the id of a stream's entry.
+func entryID(text string) bool {
+	ms, seq, ok := strings.Cut(text, "-")
+	a, err1 := strconv.ParseUint(ms, 10, 64)
+	b, err2 := strconv.ParseUint(seq, 10, 64)
+	return ok && err1 == nil && err2 == nil && (a > 0 || b > 0)
+}
+
 // page reads a stream backwards from a cursor, the id of the last entry seen.
 func page[T any](ctx context.Context, s *Store, account, stream, cursor string, limit int, item func(redis.XMessage) (T, error)) (relay.Page[T], error) {
 	p := relay.Page[T]{Items: []T{}}
@@ -216,7 +224,7 @@ func page[T any](ctx context.Context, s *Store, account, stream, cursor string, 
 	defer cancel()
 	from := "+"
 	if cursor != "" {
-		if strings.Trim(cursor, "0123456789-") != "" || len(cursor) > 40 {
+		if !entryID(cursor) {
 			return p, relay.Invalid([]relay.FieldError{{Pointer: "/query/cursor", Reason: "must be the next of the page before"}})
 		}
 		from = "(" + cursor
@@ -299,6 +307,6 @@ func (s *Store) audit(ctx context.Context, account, kind string, about map[strin
 	}
 	err := s.rdb.XAdd(ctx, &redis.XAddArgs{Stream: accountKeys(account).events(), MaxLen: eventsMax, Approx: true, Values: values}).Err()
 	if err != nil {
-		s.log.Warn("an audit record was not written: " + errors.Unwrap(err).Error())
+		s.log.Warn("an audit record was not written", zap.String("kind", kind), zap.Error(err))
 	}
 }

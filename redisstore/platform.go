@@ -48,22 +48,27 @@ func (s *Store) readJob(ctx context.Context, c relay.Caller, ref, created string
 	return s.awaitFinal(ctx, ref, key, job, now, wait, done)
 }
 
-// awaitFinal reads the job again when its bell rings, when it expires, and at
-// the end of the wait. A caller who has gone gets the state as last seen.
+// awaitFinal reads the job again when its bell rings (which a new subscription
+// does as well: bells may have been missed), when it expires, and at the end of
+// the wait. A caller who has gone gets the state as last seen.
 func (s *Store) awaitFinal(ctx context.Context, ref, key string, job relay.Job, now int64, wait time.Duration, done *watch) (relay.Job, error) {
 	end := time.NewTimer(min(wait, job.ExpiresAt.Sub(at(now))))
 	defer end.Stop()
-	select {
-	case <-ctx.Done():
-		return job, nil
-	case <-done.rung:
-	case <-end.C:
+	for over := false; !over && !job.State.Final(); {
+		select {
+		case <-ctx.Done():
+			return job, nil
+		case <-done.rung:
+		case <-end.C:
+			over = true
+		}
+		again, err := s.peek(ctx, ref, key)
+		if err != nil || again.ID != job.ID {
+			return job, err
+		}
+		job = again
 	}
-	again, err := s.peek(ctx, ref, key)
-	if err != nil || again.ID != job.ID {
-		return job, err
-	}
-	return again, nil
+	return job, nil
 }
 
 // peek reads a job for a request that was admitted before.

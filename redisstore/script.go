@@ -123,17 +123,21 @@ func (s *Store) run(ctx context.Context, sc *script, tries int, keys []string, a
 func (s *Store) repeat(ctx context.Context, sc *script, tries int, try func(context.Context) ([]any, error)) ([]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
 	defer cancel()
-	once := func() ([]any, error) {
+	timed := func() ([]any, error) {
 		ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 		defer cancel()
 		return try(ctx)
 	}
-	v, err := once()
-	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") { // a restarted server; nothing ran
-		if err = s.loadScripts(ctx); err == nil {
-			v, err = once()
+	once := func() ([]any, error) {
+		v, err := timed()
+		if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") { // a restarted server; nothing ran
+			if err = s.loadScripts(ctx); err == nil {
+				v, err = timed()
+			}
 		}
+		return v, err
 	}
+	v, err := once()
 	for ; err != nil && tries > 1 && ctx.Err() == nil && transient(err); tries-- {
 		v, err = once()
 	}

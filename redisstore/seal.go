@@ -32,6 +32,9 @@ func NewKeyring(keys ...SealKey) (*Keyring, error) {
 	}
 	r := &Keyring{first: keys[0].ID, aeads: make(map[string]cipher.AEAD, len(keys))}
 	for _, k := range keys {
+		if _, twice := r.aeads[k.ID]; twice || strings.Contains(k.ID, ":") {
+			return nil, fmt.Errorf("redisstore: keyring: the id %q is another key's or holds a colon", k.ID)
+		}
 		block, err := aes.NewCipher(k.Key[:])
 		if err != nil {
 			return nil, fmt.Errorf("redisstore: keyring: %w", err)

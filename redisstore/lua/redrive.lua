@@ -6,21 +6,20 @@
 --       record it kept, for when the job's own is past its retention
 -- Returns {outcome, now, record}: ok, not_found (no such dead letter), or
 --   job_final (the idempotency key has made another job since)
-if redis.call('XDEL', DEAD, ARGV[4]) == 0 then return { 'not_found', now, '' } end
+if #redis.call('XRANGE', DEAD, ARGV[4], ARGV[4], 'COUNT', 1) == 0 then return { 'not_found', now, '' } end
 local key = KEYS[6]
 local head, body = decode(ARGV[5])
 if ARGV[3] == 'drop' then
+  redis.call('XDEL', DEAD, ARGV[4])
   event('job.dropped', key, head)
   return { 'ok', now, ARGV[5] }
 end
 local text = redis.call('GET', key)
 if text then
   local present = decode(text)
-  if present[STATE] ~= 'd' or present[CREATED] ~= head[CREATED] then
-    redis.call('XADD', DEAD, '*', 'j', key, 'r', ARGV[5])
-    return { 'job_final', now, text }
-  end
+  if present[STATE] ~= 'd' or present[CREATED] ~= head[CREATED] then return { 'job_final', now, text } end
 end
+redis.call('XDEL', DEAD, ARGV[4])
 local last = redis.call('HMGET', ACCT, 'em', 'es')
 local ms, seq = string.format('%d', now), 0
 if last[1] and last[1] >= ms then ms, seq = last[1], last[2] + 1 end
