@@ -16,7 +16,7 @@ if refusal then return { refusal, now, 0, {} } end
 if p[1] ~= ARGV[7] then return { 'profile', now, 0, p[1] } end
 
 local device, accept_by = ARGV[3], now + ARGV[8]
-local ready = settle(SETTLE_MAX, tonumber(ARGV[9]), device)
+local ready = settle(SETTLE_MAX, tonumber(ARGV[9]))
 local places = tonumber(ARGV[5])
 local limit = tonumber(ARGV[6])
 if limit > 0 then places = math.min(places, limit) end
@@ -33,11 +33,15 @@ local function offer(key, head, body)
   event('job.offered', key, head)
 end
 
-local left = 0
+local left, rested = 0, nil
 for _, job in ipairs(ready) do
-  if used < most then
-    redis.call('XCLAIM', STREAM, GROUP, device, 0, entry_id(job[2]), 'JUSTID')
-    offer(job[1], job[2], job[3])
+  local key, head, body = job[1], job[2], job[3]
+  local from = rest(head)
+  if used < most and (from <= now or head[DEVICE] ~= device) then
+    redis.call('XCLAIM', STREAM, GROUP, device, 0, entry_id(head), 'JUSTID')
+    offer(key, head, body)
+  elseif from > now then
+    rested = math.min(rested or from, from)
   else
     left = left + 1
   end
@@ -80,4 +84,5 @@ else
 end
 send_bell()
 local due = redis.call('ZRANGEBYSCORE', DUE, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-return { 'ok', now, due[2] and tonumber(due[2]) or 0, offers }
+local deadline = due[2] and tonumber(due[2]) or rested or 0
+return { 'ok', now, math.min(deadline, rested or deadline), offers }

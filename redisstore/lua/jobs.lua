@@ -43,6 +43,9 @@ local function entry_id(head)
   return string.find(head[ENTRY], '-', 1, true) and head[ENTRY] or head[CREATED] .. '-' .. head[ENTRY]
 end
 local function final(head) return head[STATE] == 's' or head[STATE] == 'd' or head[STATE] == 'c' or head[STATE] == 'x' end
+-- When an offer that lapsed may go to the device that let it lapse: until then
+-- it is for any other. Always, for every other job.
+local function rest(head) return head[TOKEN] == '-' and head[DEVICE] ~= '-' and head[TIME] + HOLD_OFF or 0 end
 local function held(head) return head[STATE] == 'o' or head[STATE] == 'r' end
 
 local function event(kind, key, head)
@@ -102,10 +105,8 @@ local function requeue(key, head, body, at, device, kind)
 end
 
 -- Brings up to limit due jobs to where the clock has taken them; returns those
--- that wait for another delivery now, as {key, head, body}. An offer that
--- lapsed at the very device that claims now rests for HOLD_OFF ms, so that
--- another device comes first; device is "" when nobody claims.
-local function settle(limit, max_attempts, device)
+-- that wait for another delivery now, as {key, head, body}.
+local function settle(limit, max_attempts)
   local ready = {}
   for _, key in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)) do
     local text = redis.call('GET', key)
@@ -116,10 +117,9 @@ local function settle(limit, max_attempts, device)
     elseif now >= expires(head) then
       finish(key, head, body, 'x', 'job.expired')
     elseif head[STATE] == 'o' then
-      local at = head[DEVICE] == device and now + HOLD_OFF or now
       head[TOKEN] = '-'
-      requeue(key, head, body, at, head[DEVICE], 'job.offer_lapsed')
-      if at == now then ready[#ready + 1] = { key, head, body } end
+      requeue(key, head, body, now, head[DEVICE], 'job.offer_lapsed')
+      ready[#ready + 1] = { key, head, body }
     elseif head[STATE] == 'r' and tonumber(head[ATTEMPTS]) >= max_attempts then
       finish(key, head, set_tail(body, 'the lease expired before the job was completed'), 'd', 'job.dead')
     elseif head[STATE] == 'r' then

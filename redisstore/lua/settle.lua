@@ -6,7 +6,7 @@
 -- KEYS  as jobs.lua
 -- ARGV  as jobs.lua, then 3 max attempts
 -- Returns {'ok'}
-settle(SETTLE_MAX, tonumber(ARGV[3]), '')
+settle(SETTLE_MAX, tonumber(ARGV[3]))
 local swept = redis.call('HGET', ACCT, 'sw') or '0'
 local old = redis.call('XRANGE', STREAM, '(' .. swept, string.format('%d', math.max(0, now - USUAL_LIFETIME)), 'COUNT', SETTLE_MAX)
 for _, entry in ipairs(old) do
