@@ -51,6 +51,7 @@ func withServers(m *testing.M) int {
 type bench struct {
 	t       *testing.T
 	s       *redisstore.Store
+	url     string // of the server, where a test runs on both
 	account string
 	nonces  int
 	mu      sync.Mutex
@@ -90,7 +91,9 @@ func onBoth(t *testing.T, test func(b *bench), change ...func(*redisstore.Option
 	for name, url := range servers {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			test(newBench(t, open(t, url, change...)))
+			b := newBench(t, open(t, url, change...))
+			b.url = url
+			test(b)
 		})
 	}
 }
