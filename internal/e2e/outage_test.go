@@ -48,7 +48,9 @@ func TestQuotaRefusalCanBeSentAgain(t *testing.T) {
 
 // outages are the ways to lose Redis: it crashes, or it stops answering while
 // its connections stay open.
-var outages = map[string]struct{ begin, end func(*testing.T, *redistest.Server) }{
+var outages = map[string]struct {
+	begin, end func(*testing.T, *redistest.Server)
+}{
 	"crashed": {
 		func(_ *testing.T, s *redistest.Server) { s.Kill() },
 		func(t *testing.T, s *redistest.Server) {
