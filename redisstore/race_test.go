@@ -97,6 +97,30 @@ func TestOneNonceMakesOneJob(t *testing.T) {
 	})
 }
 
+// What a retry must repeat is what names the work; it may say anything about
+// context and time, which stay the first request's.
+func TestRetryMayDifferInContextAndExpiry(t *testing.T) {
+	onBoth(t, func(b *bench) {
+		api := b.platform()
+		first := b.admit(api(), "k")
+		r := request("k")
+		r.Context, r.Expiry = nil, 2*time.Hour
+		a, err := b.s.Admit(b.t.Context(), api(), r)
+		b.must(a, err)
+		if !a.Replayed || a.Job.ID != first.ID || !a.Job.ExpiresAt.Equal(first.ExpiresAt) || string(a.Job.Context) != `{"a":1}` {
+			b.t.Errorf("the retry got %+v, the first request %+v", a.Job, first)
+		}
+		for _, change := range []func(*relay.JobRequest){
+			func(r *relay.JobRequest) { r.TrackingURL += "x" }, func(r *relay.JobRequest) { r.Source += "x" }, func(r *relay.JobRequest) { r.RowID += "x" },
+			func(r *relay.JobRequest) { r.TrackingURL = r.TrackingURL[:len(r.TrackingURL)-1] }, func(r *relay.JobRequest) { r.RowID = "" },
+		} {
+			r := request("k")
+			change(r)
+			wantCode(b.t, b.err(b.s.Admit(b.t.Context(), api(), r)), relay.IdempotencyMismatch)
+		}
+	})
+}
+
 // No burst gets more than a limit through, over any replica, and what is
 // refused takes nothing.
 func TestLimitsHoldInABurst(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -114,23 +113,25 @@ func FuzzParseRecord(f *testing.F) {
 	})
 }
 
-// The lines behind the head are what a retry must repeat: nothing that
-// validation lets through can move a border.
-func TestFingerprintTellsRequestsApart(t *testing.T) {
+// Nothing that validation lets through can move a border between the values of
+// a request, nor make two requests one.
+func TestBodyTellsRequestsApart(t *testing.T) {
 	seen := map[string]bool{}
 	for _, r := range []relay.JobRequest{
 		{IdempotencyKey: "a", TrackingURL: "b", Source: "c", RowID: "d"},
 		{IdempotencyKey: "a", TrackingURL: "bc", Source: "", RowID: "d"},
 		{IdempotencyKey: "ab", TrackingURL: "", Source: "c", RowID: "d"},
 		{IdempotencyKey: "a", TrackingURL: "b", Source: "cd", RowID: ""},
+		{IdempotencyKey: "a", TrackingURL: "b", Source: "c", RowID: "d", Context: json.RawMessage(`{}`)},
 	} {
-		if seen[fingerprint(&r)] {
-			t.Errorf("%+v has the fingerprint of another request", r)
+		body := recordBody(&r)
+		if seen[body] {
+			t.Errorf("%+v has the body of another request", r)
 		}
-		seen[fingerprint(&r)] = true
-	}
-	a, b := relay.JobRequest{IdempotencyKey: "a", Context: json.RawMessage(`{}`), Expiry: time.Hour}, relay.JobRequest{IdempotencyKey: "a"}
-	if fingerprint(&a) != fingerprint(&b) {
-		t.Error("context and expiry are not part of what a retry repeats")
+		seen[body] = true
+		got, err := parseRecord(goodHead + "\n" + body)
+		if err != nil || got.key != r.IdempotencyKey || got.url != r.TrackingURL || got.source != r.Source || got.rowID != r.RowID || got.context != string(r.Context) {
+			t.Errorf("%+v came back as %+v, %v", r, got, err)
+		}
 	}
 }

@@ -170,6 +170,9 @@ func TestLuaBuildsNoKeyName(t *testing.T) {
 			}
 		}
 		for _, literal := range regexp.MustCompile(`'[^'\n]*'`).FindAllString(text, -1) {
+			if literal == `'{(.*)}'` {
+				continue // takes the account's id out of one
+			}
 			if strings.Contains(literal, prefix) || strings.ContainsAny(literal, "{}") {
 				t.Errorf("%s.lua: %s looks like a part of a key's name", name, literal)
 			}
