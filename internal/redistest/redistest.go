@@ -6,6 +6,7 @@ package redistest
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -41,18 +42,29 @@ func Start(t testing.TB, args ...string) *Server {
 // Run is Start for programs that are no tests: dir is the server's working
 // directory, and the caller kills it.
 func Run(dir string, args ...string) (*Server, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freePort()
 	if err != nil {
-		return nil, err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
 		return nil, err
 	}
 	s := &Server{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
 	s.args = append([]string{"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--dir", dir,
 		"--save", "", "--appendonly", "no", "--daemonize", "no", "--loglevel", "warning"}, args...)
 	return s, s.Restart()
+}
+
+// freePort returns a port below those that systems give to connections and to
+// listeners that ask for any: one of these would be taken by another socket
+// sooner or later, between its choice and the start, or Kill and Restart.
+func freePort() (int, error) {
+	for range 100 {
+		port := 12_000 + rand.IntN(18_000) //nolint:gosec // nothing secret
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		return port, l.Close()
+	}
+	return 0, errors.New("redistest: no free port")
 }
 
 // URL is the server's address as RELAY_REDIS_URL takes it.
