@@ -24,15 +24,15 @@ func (s *Store) Admit(ctx context.Context, c relay.Caller, r *relay.JobRequest) 
 	nonce := k.nonce(c.KeyID, c.Nonce)
 	op := s.lost.operation(nonce)
 	keys := []string{k.account(), nonce, k.job(ref), k.stream(), k.due(), k.events()}
-	print := fingerprint(r)
+	body := recordBody(r)
 	var out relay.Admission
 	settled := false
 	err := s.withStanding(c.Account, func(st *standing) (string, error) {
 		for {
 			v, err := s.runDurably(ctx, admitScript, keys,
 				op, c.NonceTTL.Milliseconds(), c.KeyID, r.Expiry.Milliseconds(), (r.Expiry + relay.Retention).Milliseconds(),
-				print+string(r.Context)+"\n", len(print), c.Account, st.text, string(st.refusal), st.ends,
-				st.limits.PerMinute, st.limits.PerDay, st.limits.PerMonth, st.limits.MaxBacklog, "0")
+				body, st.text, string(st.refusal), st.ends,
+				st.limits.PerMinute, st.limits.PerDay, st.limits.PerMonth, st.limits.MaxBacklog)
 			if err != nil {
 				s.lost.remember(nonce, op)
 				return "", err

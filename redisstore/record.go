@@ -52,10 +52,11 @@ func parseRecord(text string) (record, error) {
 	return r, nil
 }
 
-// fingerprint is what a retry must repeat: the lines of a record that follow
-// its head. The values hold no control characters (relay.JobRequest.Validate).
-func fingerprint(r *relay.JobRequest) string {
-	return r.IdempotencyKey + "\n" + r.TrackingURL + "\n" + r.Source + "\n" + r.RowID + "\n"
+// recordBody is what a fresh record holds behind its head. Its first four lines
+// are the fingerprint, which a retry must repeat. The values hold no control
+// characters (relay.JobRequest.Validate).
+func recordBody(r *relay.JobRequest) string {
+	return r.IdempotencyKey + "\n" + r.TrackingURL + "\n" + r.Source + "\n" + r.RowID + "\n" + string(r.Context) + "\n"
 }
 
 // at is a moment of a record.

@@ -121,10 +121,9 @@ func (s *Store) run(ctx context.Context, sc *script, tries int, keys []string, a
 // repeat gives try its time, again after a failure that may pass, and turns the
 // last failure into what the caller may see.
 func (s *Store) repeat(ctx context.Context, sc *script, tries int, try func(context.Context) ([]any, error)) ([]any, error) {
-	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
-	defer cancel()
+	end := time.Now().Add(totalTimeout)
 	timed := func() ([]any, error) {
-		ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+		ctx, cancel := context.WithTimeout(ctx, min(tryTimeout, time.Until(end)))
 		defer cancel()
 		return try(ctx)
 	}
@@ -138,7 +137,7 @@ func (s *Store) repeat(ctx context.Context, sc *script, tries int, try func(cont
 		return v, err
 	}
 	v, err := once()
-	for ; err != nil && tries > 1 && ctx.Err() == nil && transient(err); tries-- {
+	for ; err != nil && tries > 1 && ctx.Err() == nil && time.Now().Before(end) && transient(err); tries-- {
 		v, err = once()
 	}
 	if err != nil {

@@ -32,7 +32,7 @@ func newWorld(ctx context.Context, dir string) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{server: server, redis: redis.NewClient(&redis.Options{Addr: server.Addr, PoolSize: 16, PipelinePoolSize: 4}), account: "acc_benchmark123"}
+	w := &world{server: server, redis: redis.NewClient(&redis.Options{Addr: server.Addr, PoolSize: 16, MaxRetries: -1}), account: "acc_benchmark123"}
 	if err := w.open(ctx); err != nil {
 		w.close()
 		return nil, err

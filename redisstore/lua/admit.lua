@@ -12,12 +12,11 @@
 -- KEYS  1 account  2 nonce  3 job  4 stream  5 due  6 events
 -- ARGV  1 operation id  2 nonce lifetime, ms  3 key id
 --       4 job lifetime, ms  5 the same and the retention, ms
---       6 body of the record: "idempotencyKey\ntrackingUrl\nsource\nrowId\n" and
---         "context\n"  7 length of its first four lines, the fingerprint
---       8 account id  9 profile that the caller knows; the rest follows from it
---       10 the refusal it means, or ""  11 end of the membership, ms, 0 = none
---       12 per minute  13 per day  14 per month  15 max backlog; 0 = none
---       16 "1" to decide only: nothing is written, "new" means it would be
+--       6 body of the record: idempotencyKey, trackingUrl, source, rowId (the
+--         fingerprint) and context, each with a newline behind it
+--       7 profile that the caller knows; the rest follows from it
+--       8 the refusal it means, or ""  9 end of the membership, ms, 0 = none
+--       10 per minute  11 per day  12 per month  13 max backlog; 0 = none
 -- Returns {outcome, now ms, counters, detail}; outcome is
 --   new       detail = number of the job's stream entry, or its record
 --   known     detail = record of the job that the key made before
@@ -35,36 +34,36 @@ local ms, seq = a[5], 0
 if ms and ms >= clock then clock, seq = ms, a[6] + 1 end
 local now = tonumber(clock)
 
-if a[1] ~= ARGV[9] then return { a[1] and 'profile' or 'key_revoked', clock, '', a[1] or '' } end
+if a[1] ~= ARGV[7] then return { a[1] and 'profile' or 'key_revoked', clock, '', a[1] or '' } end
 local key_expires = tonumber(a[2] or 1)
 if key_expires > 0 and key_expires <= now then return { a[2] and 'key_expired' or 'key_revoked', clock, a[3] or '', '' } end
-if ARGV[10] ~= '' then return { ARGV[10], clock, a[3] or '', '' } end
-local ends = tonumber(ARGV[11])
+if ARGV[8] ~= '' then return { ARGV[8], clock, a[3] or '', '' } end
+local ends = tonumber(ARGV[9])
 if ends > 0 and ends <= now then return { 'membership_inactive', clock, a[3] or '', '' } end
 
-local limits = { tonumber(ARGV[12]), tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15]) }
+local limits = { tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]) }
 local waiting = tonumber(a[4] or 0)
 local counters = quota_open(a[3], now)
 local full = quota_full(counters, limits, now)
 
 -- A retry is answered with its job even when there is no room for a new one.
 local function same_request(record)
-  local nl, length = string.find(record, '\n', 1, true), tonumber(ARGV[7])
-  return string.sub(record, nl + 1, nl + length) == string.sub(ARGV[6], 1, length)
+  local print = string.match(ARGV[6], '^[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n')
+  local nl = string.find(record, '\n', 1, true)
+  return string.sub(record, nl + 1, nl + #print) == print
 end
-if full or ARGV[16] == '1' or (limits[4] > 0 and waiting >= limits[4]) then
+if full or (limits[4] > 0 and waiting >= limits[4]) then
   local function answer(outcome, detail) return { outcome, clock, a[3] or '', detail or '' } end
   local seen = redis.call('GET', KEYS[2])
   local known = redis.call('GET', KEYS[3])
   if seen and seen ~= ARGV[1] then return answer('nonce_replayed', known) end
   if known then
     if not same_request(known) then return answer('idempotency_key_mismatch') end
-    if ARGV[16] ~= '1' then redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) end
+    redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])
     return answer(seen and 'new' or 'known', known)
   end
   if full == 'minute' then return answer('rate_limited', full) end
   if full then return answer('quota_exceeded', full) end
-  if limits[4] == 0 or waiting < limits[4] then return answer('new') end
   local due = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
   local oldest = redis.call('XRANGE', KEYS[4], '(' .. (redis.call('HGET', KEYS[1], 'sw') or '0'), '+', 'COUNT', 1)
   local stale = (due[2] and tonumber(due[2]) <= now)
@@ -94,5 +93,5 @@ quota_charge(counters, limits, now)
 local charged = quota_text(counters)
 redis.call('HSET', KEYS[1], 'c', charged, 'q', string.format('%d', waiting + 1), 'em', clock, 'es', seq, 'w', '0')
 redis.call('XADD', KEYS[6], 'MAXLEN', '~', EVENTS_MAX, '*', 'k', 'job.queued', 'a', ARGV[3], 'j', KEYS[3], 'c', clock)
-if a[7] == '1' then redis.call('PUBLISH', BELL, 'j ' .. ARGV[8]) end
+if a[7] == '1' then redis.call('PUBLISH', BELL, 'j ' .. string.match(KEYS[1], '{(.*)}')) end
 return { 'new', clock, charged, seq }
