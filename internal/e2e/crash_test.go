@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"syscall"
@@ -48,6 +49,15 @@ func (a account) linkDesktop() (state string) {
 	a.w.t.Helper()
 	state = filepath.Join(a.w.t.TempDir(), "desktop.json")
 	a.w.command("desktop", "link", "--state", state, "--relay-url", a.w.public(), "--code", a.linkCode())
+	var made struct{ Secret string }
+	text, err := os.ReadFile(state)
+	if err == nil {
+		err = json.Unmarshal(text, &made)
+	}
+	if err != nil || made.Secret == "" {
+		a.w.t.Fatalf("%s holds no secret: %v", state, err)
+	}
+	shown.secret("secret", made.Secret)
 	return state
 }
 

@@ -65,7 +65,14 @@ func (w *watcher) find() []string {
 	return found
 }
 
-// in returns the kind of a secret that the text shows, or "".
+// kindIn returns the kind of a secret that the text shows, or "".
+func (w *watcher) kindIn(text []byte) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.in(text)
+}
+
+// in is kindIn for those who hold the lock.
 func (w *watcher) in(text []byte) string {
 	for i := 0; i+infix <= len(text); i++ {
 		if kind, ok := w.secrets[[infix]byte(text[i:])]; ok {

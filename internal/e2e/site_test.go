@@ -1,15 +1,12 @@
 package e2e_test
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"linkrelay/internal/resolve"
-	"linkrelay/relay"
 )
 
 // newSite starts a web site that redirects as trackers do: by status with a
@@ -44,13 +41,4 @@ func resolved(site string) resolve.Result {
 			{URL: final, Status: http.StatusOK},
 		},
 	}
-}
-
-// resolves is the handler of a desktop that follows links for real.
-func resolves(ctx context.Context, d relay.Delivery) (json.RawMessage, error) {
-	result, err := resolve.New(resolve.Options{AllowPrivate: true}).Resolve(ctx, d.TrackingURL)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(result)
 }

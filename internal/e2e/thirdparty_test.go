@@ -1,9 +1,14 @@
 package e2e_test
 
 import (
+	"context"
 	"encoding/json"
+	"io"
+	"io/fs"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,24 +16,28 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"linkrelay/client"
+	"linkrelay/internal/command"
+	"linkrelay/internal/redistest"
 	"linkrelay/internal/resolve"
 	"linkrelay/relay"
 )
 
-// Scripts that know only the third-party contract get a job queued, and, when a
-// desktop has followed its link for real, the result. A program that is missing
-// here fails the test.
+// Scripts that know only the third-party contract get a job queued, and, when
+// the reference desktop has followed its link for real, the result. A program
+// that is missing here fails the test.
 func TestThirdParties(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	dir := t.TempDir()
+	redis := redistest.Start(t, "--dir", dir, "--appendonly", "yes")
+	w := worldOn(t, redis, 2)
 	site := newSite(t)
-	desktop := w.account("").link("reference desktop")
-	desktop.run(w.replicas[1].public, resolves)
+	state := w.account("").linkDesktop()
+	w.runDesktop(state)
+	t.Cleanup(func() { noSecretsIn(t, dir) })
 	for _, script := range [][]string{{"node", "testdata/fetch.mjs"}, {"python3", "testdata/fetch.py"}, {"sh", "testdata/fetch.sh"}} {
 		t.Run(script[0], func(t *testing.T) {
 			t.Parallel()
-			k := desktop.key(client.KeySpec{Name: script[0]})
+			k := w.createKey(state, script[0])
 			answers := w.runScript(t, k, append(script, site.URL+"/c/7", "order-"+script[0], "Zeile 7 · äöü"))
 			if len(answers) != 3 {
 				t.Fatalf("%d answers, want 3", len(answers))
@@ -75,4 +84,53 @@ func (w *world) runScript(t *testing.T, k key, command []string) []answer {
 		answers = append(answers, answer{status: n, body: []byte(body)})
 	}
 	return answers
+}
+
+// createKey creates an API key on the desktop, with the command.
+func (w *world) createKey(state, name string) key {
+	w.t.Helper()
+	var made struct{ Key, Secret string }
+	if err := json.Unmarshal([]byte(w.command("desktop", "key", "create", "--state", state, "--name", name, "--json")), &made); err != nil {
+		w.t.Fatal(err)
+	}
+	shown.secret("secret", made.Secret)
+	return key{made.Key, made.Secret}
+}
+
+// runDesktop runs the reference desktop until the test ends.
+func (w *world) runDesktop(state string) {
+	w.t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan int, 1)
+	log := newJournal()
+	go func() {
+		ended <- command.Run(ctx, []string{"desktop", "run", "--state", state, "--relay-url", w.replicas[1].public, "--allow-private"}, io.Discard, log)
+	}()
+	w.t.Cleanup(func() {
+		stop()
+		if code := receive(w.t, ended, "end of the desktop"); code != 0 {
+			w.t.Errorf("the desktop ended with %d; log:\n%s", code, log.bytes())
+		}
+	})
+}
+
+// noSecretsIn looks through the files of a Redis: at rest secrets are sealed,
+// and tokens and codes are hashed (DESIGN §2.9).
+func noSecretsIn(t *testing.T, dir string) {
+	t.Helper()
+	size := 0
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		size += len(text)
+		if kind := shown.kindIn(text); kind != "" {
+			t.Errorf("Redis keeps a %s as it is, in %s", kind, entry.Name())
+		}
+		return err
+	})
+	if err != nil || size == 0 {
+		t.Errorf("read %d bytes of Redis' files: %v", size, err)
+	}
 }
