@@ -57,7 +57,7 @@ func Run(dir string, args ...string) (*Server, error) {
 // sooner or later, between its choice and the start, or Kill and Restart.
 func freePort() (int, error) {
 	for range 100 {
-		port := 12_000 + rand.IntN(18_000) //nolint:gosec // nothing secret
+		port := 12_000 + rand.IntN(18_000)
 		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			continue
@@ -86,7 +86,7 @@ func (s *Server) Restart() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cmd = exec.Command(path, s.args...) //nolint:gosec,noctx // our own arguments; ended by Kill
+	s.cmd = exec.Command(path, s.args...) //nolint:noctx // our own arguments; ended by Kill
 	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {
 		return err
