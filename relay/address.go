@@ -66,8 +66,10 @@ func PublicAddr(a netip.Addr) bool {
 // resolves it can tell (see the reference desktop).
 func PublicHost(host string) bool {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	if ascii, err := hostProfile.ToASCII(host); err == nil {
-		host = strings.TrimSuffix(ascii, ".")
+	if strings.ContainsFunc(host, func(r rune) bool { return r >= 0x80 }) {
+		if ascii, err := hostProfile.ToASCII(host); err == nil { // full-width digits become digits
+			host = strings.TrimSuffix(ascii, ".")
+		}
 	}
 	if host == "" || !strings.Contains(host, ".") && !strings.Contains(host, ":") && !numeric(host) {
 		return false // "localhost", "metadata", "redis": a bare name is always local
@@ -80,8 +82,10 @@ func PublicHost(host string) bool {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return PublicAddr(a)
 	}
-	if a, ok := legacyIPv4(host); ok {
-		return PublicAddr(a)
+	if numeric(host[strings.LastIndexByte(host, '.')+1:]) { // as WHATWG URL §3.5 tells an address from a name
+		if a, ok := legacyIPv4(host); ok {
+			return PublicAddr(a)
+		}
 	}
 	return true
 }

@@ -1,6 +1,6 @@
 package relay
 
-// Event names a frame of the desktop stream (CONTRACT §4).
+// FrameKind names a frame of the desktop stream (CONTRACT §4).
 type FrameKind string
 
 // The frames of a desktop stream.

@@ -4,14 +4,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"strconv"
 	"strings"
 	"time"
 )
 
 const base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // JobRefLen is the length of a JobRef.
 const JobRefLen = 16

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -49,7 +50,7 @@ func CheckText(s string, limit int) string {
 	case !utf8.ValidString(s):
 		return "must be valid UTF-8"
 	case utf8.RuneCountInString(s) > limit:
-		return "must be at most " + itoa(limit) + " characters"
+		return "must be at most " + strconv.Itoa(limit) + " characters"
 	}
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] >= 0x7f {
@@ -93,6 +94,11 @@ func checkTrackingURL(s string) (host, reason string) {
 		return "", "must not carry a user name or password"
 	case u.Hostname() == "":
 		return "", "must name a host"
+	}
+	if p := u.Port(); p != "" {
+		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
+			return "", "must name a port between 1 and 65535, or none"
+		}
 	}
 	return u.Hostname(), ""
 }
