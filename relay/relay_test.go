@@ -212,7 +212,9 @@ func TestOverridesReplaceSingleLimits(t *testing.T) {
 
 func TestRandomTextIsBase62AndFresh(t *testing.T) {
 	a, b := relay.RandomText(200), relay.RandomText(200)
-	if len(a) != 200 || a == b || strings.ContainsFunc(a, func(r rune) bool { return !strings.ContainsRune("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", r) }) {
+	if len(a) != 200 || a == b || strings.ContainsFunc(a, func(r rune) bool {
+		return !strings.ContainsRune("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", r)
+	}) {
 		t.Errorf("%q %q", a, b)
 	}
 	if !relay.ValidAccountID(relay.NewAccountID()) {
