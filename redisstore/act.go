@@ -30,7 +30,7 @@ func (s *Store) Act(ctx context.Context, c relay.Caller, a relay.Action) (relay.
 	v, err := s.run(ctx, actScript, 2, k.life(k.job(ref), k.nonce(c.KeyID, c.Nonce)), c.Account, c.DeviceID,
 		c.KeyID, newOperation(), c.NonceTTL.Milliseconds(), c.DeviceID, string(a.Verb), tokenHash(token), created.UnixMilli(),
 		s.opt.Lease.Milliseconds(), s.opt.MaxAttempts, tail, flag(a.Retryable), delay,
-		rand.Float64()) //nolint:gosec // jitter
+		rand.Float64())
 	if err != nil {
 		return relay.Job{}, err
 	}

@@ -151,7 +151,7 @@ func (l lostReplies) operation(nonce string) string {
 
 func (l lostReplies) remember(nonce, op string) { l.ops.Add(nonce, op) }
 
-func newOperation() string { return strconv.FormatInt(rand.Int64(), 10) } //nolint:gosec // unique, not secret
+func newOperation() string { return strconv.FormatInt(rand.Int64(), 10) } // unique, not secret
 
 func flag(b bool) string {
 	if b {

@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -119,7 +120,7 @@ func wantCode(t testing.TB, err error, want relay.Code) *relay.Error {
 	if err == nil || relay.CodeOf(err) != want {
 		t.Fatalf("got error %v, want %s", err, want)
 	}
-	e, _ := err.(*relay.Error)
+	e, _ := errors.AsType[*relay.Error](err)
 	return e
 }
 

@@ -174,7 +174,7 @@ func (h *hub) leave(s *Session) {
 // schedule sets the account's timer to its next deadline as a claim told it, or
 // to the jittered backstop. A deadline is met a little late rather than early.
 func (h *hub) schedule(account string, in time.Duration) {
-	slow := backstop/2 + rand.N(backstop/2) //nolint:gosec // jitter
+	slow := backstop/2 + rand.N(backstop/2)
 	if in <= 0 || in > slow {
 		in = slow
 	}

@@ -112,10 +112,10 @@ func (s *Store) Cancel(ctx context.Context, c relay.Caller, jobID string) (relay
 }
 
 // lifeOutcome reads {outcome, now, record} of the scripts that change a job.
-func (a *reply) lifeOutcome(ref string) (relay.Job, error) {
-	outcome, now, text := a.text(0), a.number(1), a.text(2)
-	if a.err != nil {
-		return relay.Job{}, a.err
+func (r *reply) lifeOutcome(ref string) (relay.Job, error) {
+	outcome, now, text := r.text(0), r.number(1), r.text(2)
+	if r.err != nil {
+		return relay.Job{}, r.err
 	}
 	if outcome != "ok" && outcome != string(relay.JobFinal) {
 		return relay.Job{}, refusal(outcome)

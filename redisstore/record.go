@@ -88,10 +88,9 @@ func (r *record) job(ref string, now int64) relay.Job {
 	case j.State == relay.Queued && moment > now:
 		j.NotBefore = &when
 	}
-	switch {
-	case j.State == relay.Succeeded:
+	if j.State == relay.Succeeded {
 		j.Result = json.RawMessage(r.tail)
-	default:
+	} else {
 		j.Error = r.tail
 	}
 	return j

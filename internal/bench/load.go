@@ -51,7 +51,7 @@ func (l load) run(ctx context.Context, d time.Duration) (float64, error) {
 }
 
 func (l load) connection(ctx context.Context, done *atomic.Int64) error {
-	conn, err := net.Dial("tcp", l.addr) //nolint:noctx // ended by its deadline
+	conn, err := net.Dial("tcp", l.addr)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"text/template"
 	"time"
 
@@ -66,8 +67,8 @@ func runDemo(ctx context.Context, out io.Writer, stay bool) error {
 		d.say("\nThis is no terminal, so the demo ends here. On one it keeps running for the commands above.")
 	}
 	stop()
-	d.desktop.wait()
-	return errors.Join(err, <-ended)
+	d.desktop.Wait()
+	return errors.Join(err, d.desktopErr, <-ended)
 }
 
 // demoSettings are those of a relay for development, on free ports.
@@ -89,7 +90,8 @@ type demo struct {
 	step                int
 	account             string
 	signer              signature.Signer
-	desktop             background
+	desktop             sync.WaitGroup
+	desktopErr          error // once desktop is done
 }
 
 func (d *demo) tell(ctx context.Context) error {
@@ -131,9 +133,9 @@ func (d *demo) setUp(ctx context.Context, site string) error {
 	}
 	d.next("A desktop trades the code for its own key %s and waits for jobs on a stream it opened itself.", made.KeyID)
 	resolver := resolve.New(resolve.Options{AllowPrivate: true})
-	d.desktop.run(func() error {
+	d.desktop.Go(func() {
 		defer desk.Close()
-		return desk.Run(ctx, resolving(resolver, slog.New(slog.DiscardHandler)))
+		d.desktopErr = desk.Run(ctx, resolving(resolver, slog.New(slog.DiscardHandler)))
 	})
 	key, err := desk.CreateKey(ctx, client.KeySpec{Name: "demo platform", Environment: relay.Test})
 	if err != nil {
@@ -266,15 +268,13 @@ type demoAnswer struct {
 }
 
 func demoCall(ctx context.Context, method, url string, headers http.Header, body []byte) (*demoAnswer, error) {
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
-	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	r.Header = headers.Clone()
 	r.Header.Set("Content-Type", "application/json")
-	a, err := http.DefaultClient.Do(r)
+	a, err := adminHTTP().Do(r)
 	if err != nil {
 		return nil, err
 	}
@@ -312,20 +312,6 @@ func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n",
 func (d *demo) next(format string, args ...any) {
 	d.step++
 	d.say("\n%2d. "+format, append([]any{d.step}, args...)...)
-}
-
-// background is one goroutine and its end.
-type background struct{ ended chan error }
-
-func (b *background) run(f func() error) {
-	b.ended = make(chan error, 1)
-	go func() { b.ended <- f() }()
-}
-
-func (b *background) wait() {
-	if b.ended != nil {
-		<-b.ended
-	}
 }
 
 // startSite serves a chain of redirects of every kind until ctx ends.

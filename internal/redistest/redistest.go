@@ -86,7 +86,7 @@ func (s *Server) Restart() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cmd = exec.Command(path, s.args...) //nolint:noctx // our own arguments; ended by Kill
+	s.cmd = exec.Command(path, s.args...)
 	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {
 		return err
