@@ -262,3 +262,49 @@ func TestRedriveOfAnotherJobsKeyChangesNothing(t *testing.T) {
 		b.must(nil, b.s.DropDeadLetter(b.t.Context(), b.account, dead.ID))
 	})
 }
+
+// Bells that ring while there is no subscription are made up for when it is
+// back: sessions look for work, and waits at their jobs.
+func TestMissedBellsAreMadeUpFor(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	rdb, p := server.Client(t), newProxy(t, server.URL())
+	b := newBench(t, open(t, p.url()))
+	dev := b.device("d")
+	api := b.platformOf(dev)
+	job := b.admit(api(), "k")
+	s := b.connect(dev(), 4)
+	d := b.claim(s, 1)[0]
+	b.claim(s, 0)
+	got := make(chan relay.Job, 1)
+	go func() {
+		j, err := b.s.Job(context.Background(), api(), job.ID, 20*time.Second)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- j
+	}()
+	waitUntil(t, func() bool { return watched(b, server.URL(), "k") })
+	drainWake(s)
+	p.spoil(never, "lr:bell", -1) // nobody subscribes now
+	b.must(rdb.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Result())
+	b.acted(dev(), relay.Complete, d, relay.Succeeded)
+	b.admit(api(), "another")
+	select {
+	case <-s.Wake():
+		t.Fatal("a bell came without a subscription")
+	case <-got:
+		t.Fatal("a wait ended without a subscription")
+	case <-time.After(100 * time.Millisecond):
+	}
+	p.heal()
+	select {
+	case j := <-got:
+		if j.State != relay.Succeeded {
+			t.Errorf("the wait ended at %s", j.State)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("the wait goes on")
+	}
+	b.claimOnWake(s, 1)
+}
