@@ -69,6 +69,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
+	redisLog.to.Store(o.Log)
 	rdb, err := newClient(o.URL)
 	if err != nil {
 		return nil, err
