@@ -104,11 +104,17 @@ func inventory(revision string, entries *reply) (relay.KeyInventory, error) {
 	if err != nil {
 		return inv, err
 	}
-	inv.Keys, err = decodeAll[relay.Key](texts)
-	slices.SortFunc(inv.Keys, func(a, b relay.Key) int {
+	inv.Keys, err = decodeKeys(texts)
+	return inv, err
+}
+
+// decodeKeys reads the entries of an inventory of keys; the oldest comes first.
+func decodeKeys(texts []string) ([]relay.Key, error) {
+	keys, err := decodeAll[relay.Key](texts)
+	slices.SortFunc(keys, func(a, b relay.Key) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
-	return inv, err
+	return keys, err
 }
 
 // decodeAll reads the entries of an inventory.
@@ -155,7 +161,7 @@ func (s *Store) Link(ctx context.Context, code string, d relay.DeviceSpec) (stri
 	if err != nil {
 		return "", s.unavailable("link", err)
 	}
-	entry, err := json.Marshal(relay.Device{ID: d.ID, KeyID: d.KeyID, Name: d.Name, Platform: d.Platform, LinkedAt: time.Now().UTC().Truncate(time.Second)})
+	entry, err := json.Marshal(relay.Device{ID: d.ID, KeyID: d.KeyID, Name: d.Name, Platform: d.Platform, LinkedAt: time.Now().UTC().Truncate(time.Millisecond)})
 	if err != nil {
 		return "", fmt.Errorf("redisstore: link: %w", err)
 	}

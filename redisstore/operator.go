@@ -132,7 +132,7 @@ func (s *Store) Keys(ctx context.Context, account string) (relay.KeyInventory, e
 	}
 	inv := relay.KeyInventory{}
 	inv.Revision, _ = strconv.ParseInt(f[1], 10, 64) // absent until the first key
-	inv.Keys, err = decodeAll[relay.Key](entries)
+	inv.Keys, err = decodeKeys(entries)
 	return inv, err
 }
 
