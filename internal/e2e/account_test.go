@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -151,8 +152,10 @@ func answers(result string) client.Handler {
 	return func(context.Context, relay.Delivery) (json.RawMessage, error) { return json.RawMessage(result), nil }
 }
 
-// frames reads the device's stream at a replica into a channel, after its hello.
-func (d device) frames(base string, maxInFlight int) <-chan client.Frame {
+// frames reads the device's stream at a replica into a channel, after its
+// hello. Left out are pings and, unless also names them, keys: the frame of a
+// key made just before may still be on its way.
+func (d device) frames(base string, maxInFlight int, also ...relay.FrameKind) <-chan client.Frame {
 	d.w.t.Helper()
 	o := d.options(base)
 	o.MaxInFlight = maxInFlight
@@ -171,7 +174,8 @@ func (d device) frames(base string, maxInFlight int) <-chan client.Frame {
 		defer close(frames)
 		for {
 			f, err := s.Next()
-			if f.Kind != "" && f.Kind != relay.FramePing {
+			usual := f.Kind != "" && f.Kind != relay.FramePing && f.Kind != relay.FrameKeys
+			if usual || slices.Contains(also, f.Kind) {
 				frames <- f
 			}
 			if err != nil {
