@@ -144,6 +144,39 @@ func TestAllRepliesOfAnAdmissionLost(t *testing.T) {
 	}
 }
 
+// The reply of a retry is lost: it is still answered as the retry it is, also
+// while there is no room for a new job.
+func TestLostReplyOfARetry(t *testing.T) {
+	t.Parallel()
+	for name, limits := range map[string]relay.LimitOverrides{"with room": {}, "without room": {PerDay: ptr(int64(1))}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newSpoilt(t)
+			api := b.platform()
+			job := b.admit(api(), "k")
+			b.limits(limits)
+			b.must(b.s.Admit(t.Context(), api(), request("k"))) // the changed account is seen
+			for _, times := range []int{1, 2} {                 // the second try answers, or the identical request sent again
+				c := api()
+				b.p.spoil(cut, redisstore.ScriptSHA("admit"), times)
+				a, err := b.s.Admit(t.Context(), c, request("k"))
+				if times == 2 {
+					wantCode(t, err, relay.StoreUnavailable)
+					a, err = b.s.Admit(t.Context(), c, request("k"))
+				}
+				b.must(a, err)
+				if !a.Replayed || a.Job.ID != job.ID {
+					t.Errorf("after %d lost replies a retry got %+v", times, a)
+				}
+				wantCode(t, b.err(b.s.Admit(t.Context(), c, request("k"))), relay.NonceReplayed)
+			}
+			if got := b.traces(b.rdb); got != oneJob {
+				t.Errorf("it left %+v", got)
+			}
+		})
+	}
+}
+
 // Another replica does not know whose run it was: it refuses, and names the job.
 func TestLostAdmissionOnAnotherReplica(t *testing.T) {
 	t.Parallel()

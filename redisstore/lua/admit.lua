@@ -35,16 +35,18 @@ if ms and ms >= clock then clock, seq = ms, a[6] + 1 end
 local now = tonumber(clock)
 
 if a[1] ~= ARGV[7] then return { a[1] and 'profile' or 'key_revoked', clock, '', a[1] or '' } end
-local key_expires = tonumber(a[2] or 1)
-if key_expires > 0 and key_expires <= now then return { a[2] and 'key_expired' or 'key_revoked', clock, a[3] or '', '' } end
+if a[2] ~= '0' and (not a[2] or tonumber(a[2]) <= now) then return { a[2] and 'key_expired' or 'key_revoked', clock, a[3] or '', '' } end
 if ARGV[8] ~= '' then return { ARGV[8], clock, a[3] or '', '' } end
-local ends = tonumber(ARGV[9])
-if ends > 0 and ends <= now then return { 'membership_inactive', clock, a[3] or '', '' } end
+if ARGV[9] ~= '0' and tonumber(ARGV[9]) <= now then return { 'membership_inactive', clock, a[3] or '', '' } end
 
 local limits = { tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13]) }
 local waiting = tonumber(a[4] or 0)
 local counters = quota_open(a[3], now)
 local full = quota_full(counters, limits, now)
+
+-- The nonce of a request that found its job made before holds the operation id
+-- with a minus: a second run after a lost reply answers the same.
+local op, op_known = ARGV[1], '-' .. ARGV[1]
 
 -- A retry is answered with its job even when there is no room for a new one.
 local function same_request(record)
@@ -56,11 +58,11 @@ if full or (limits[4] > 0 and waiting >= limits[4]) then
   local function answer(outcome, detail) return { outcome, clock, a[3] or '', detail or '' } end
   local seen = redis.call('GET', KEYS[2])
   local known = redis.call('GET', KEYS[3])
-  if seen and seen ~= ARGV[1] then return answer('nonce_replayed', known) end
+  if seen and seen ~= op and seen ~= op_known then return answer('nonce_replayed', known) end
   if known then
     if not same_request(known) then return answer('idempotency_key_mismatch') end
-    redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2])
-    return answer(seen and 'new' or 'known', known)
+    redis.call('SET', KEYS[2], op_known, 'NX', 'PX', ARGV[2])
+    return answer(seen == op and 'new' or 'known', known)
   end
   if full == 'minute' then return answer('rate_limited', full) end
   if full then return answer('quota_exceeded', full) end
@@ -71,24 +73,27 @@ if full or (limits[4] > 0 and waiting >= limits[4]) then
   return answer('backlog_full', stale and 'stale')
 end
 
-local seen = redis.call('SET', KEYS[2], ARGV[1], 'NX', 'GET', 'PX', ARGV[2])
+local seen = redis.call('SET', KEYS[2], op, 'NX', 'GET', 'PX', ARGV[2])
 if seen then
   local known = redis.call('GET', KEYS[3])
-  if seen ~= ARGV[1] then return { 'nonce_replayed', clock, a[3] or '', known or '' } end
+  if seen ~= op and seen ~= op_known then return { 'nonce_replayed', clock, a[3] or '', known or '' } end
   -- Our own earlier run. The write, of no effect, is what WAIT waits for.
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
-  if known then return { same_request(known) and 'new' or 'idempotency_key_mismatch', clock, a[3] or '', known } end
+  if known then return { not same_request(known) and 'idempotency_key_mismatch' or seen == op and 'new' or 'known', clock, a[3] or '', known } end
 end
 seq = string.format('%d', seq)
 local known = redis.call('SET', KEYS[3], 'q ' .. clock .. ' ' .. ARGV[4] .. ' 0 0 ' .. seq .. ' 0 - - 0\n' .. ARGV[6], 'NX', 'GET', 'PX', ARGV[5])
 if known then
-  if same_request(known) then return { 'known', clock, a[3] or '', known } end
+  if same_request(known) then
+    redis.call('SET', KEYS[2], op_known, 'PX', ARGV[2])
+    return { 'known', clock, a[3] or '', known }
+  end
   redis.call('DEL', KEYS[2])
   return { 'idempotency_key_mismatch', clock, a[3] or '', '' }
 end
 redis.call('XADD', KEYS[4], clock .. '-' .. seq, 'j', KEYS[3])
 -- Jobs of the usual lifetime expire in the order of the stream: see settle.lua.
-if tonumber(ARGV[4]) ~= USUAL_LIFETIME then redis.call('ZADD', KEYS[5], string.format('%d', now + ARGV[4]), KEYS[3]) end
+if ARGV[4] ~= string.format('%d', USUAL_LIFETIME) then redis.call('ZADD', KEYS[5], string.format('%d', now + ARGV[4]), KEYS[3]) end
 quota_charge(counters, limits, now)
 local charged = quota_text(counters)
 redis.call('HSET', KEYS[1], 'c', charged, 'q', string.format('%d', waiting + 1), 'em', clock, 'es', seq, 'w', '0')
