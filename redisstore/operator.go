@@ -174,7 +174,7 @@ func (s *Store) DeadLetters(ctx context.Context, account, cursor string, limit i
 		r, err := parseRecord(text)
 		return relay.DeadLetter{
 			JobID: relay.JobID(refOf(key), at(r.created)), IdempotencyKey: r.key, TrackingURL: r.url, Source: r.source, RowID: r.rowID,
-			Attempts: r.attempts, Error: r.tail, CreatedAt: at(r.created), DiedAt: idTime(m.ID),
+			Attempts: r.attempts, Error: r.tail, CreatedAt: at(r.created), DiedAt: at(r.moment),
 		}, err
 	})
 }
