@@ -47,17 +47,22 @@ func newBalancer(t *testing.T, replicas ...*replica) *balancer {
 
 // choose returns the next ready replica.
 func (b *balancer) choose() *replica {
-	for range 2 * len(b.replicas) {
-		r := b.replicas[b.next.Add(1)%uint64(len(b.replicas))]
+	var answers []string
+	first := int(b.next.Add(1))
+	for i := range b.replicas {
+		r := b.replicas[(first+i)%len(b.replicas)]
 		resp, err := (&http.Client{Transport: transport}).Get(r.public + "/readyz")
 		if err != nil {
+			answers = append(answers, err.Error())
 			continue
 		}
+		body, _ := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
 		if resp.StatusCode == http.StatusOK {
 			return r
 		}
+		answers = append(answers, string(body))
 	}
-	b.t.Error("no replica is ready")
+	b.t.Errorf("no replica is ready: %q", answers)
 	return b.replicas[0]
 }
