@@ -344,7 +344,7 @@ func TestLostRepliesOfWhatIsNotRepeated(t *testing.T) {
 	wantCode(t, b.err(b.s.CreateAccount(t.Context(), id, relay.AccountChange{})), relay.StoreUnavailable)
 	wantCode(t, b.err(b.s.CreateAccount(t.Context(), id, relay.AccountChange{})), relay.AlreadyExists)
 
-	dead := b.deadJob(dev, api)
+	dead := b.deadJob(api)
 	b.p.spoil(cut, redisstore.ScriptSHA("redrive"), 1)
 	wantCode(t, b.err(b.s.Redrive(t.Context(), b.account, dead.ID)), relay.StoreUnavailable)
 	wantCode(t, b.err(b.s.Redrive(t.Context(), b.account, dead.ID)), relay.NotFound)
@@ -355,7 +355,7 @@ func TestLostRepliesOfWhatIsNotRepeated(t *testing.T) {
 }
 
 // deadJob admits a job and lets it die at once.
-func (b *bench) deadJob(dev, api func() relay.Caller) relay.Job {
+func (b *bench) deadJob(api func() relay.Caller) relay.Job {
 	b.t.Helper()
 	job := b.admit(api(), "dead"+relay.RandomText(6))
 	other := b.device("undertaker")

@@ -246,7 +246,7 @@ func TestRedriveOfAnotherJobsKeyChangesNothing(t *testing.T) {
 	onBoth(t, func(b *bench) {
 		dev := b.device("d")
 		api := b.platformOf(dev)
-		dead := b.deadJob(dev, api)
+		dead := b.deadJob(api)
 		rdb := client(b.t, b.url)
 		record := b.key(":j:" + relay.JobRef(b.account, dead.IdempotencyKey))
 		b.must(rdb.Del(b.t.Context(), record).Result()) // its retention ends
