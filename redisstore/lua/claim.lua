@@ -65,8 +65,7 @@ for _ = 1, 8 do
     local head, body
     if text then head, body = decode(text) end
     if not text or head[STATE] ~= 'q' or entry_id(head) ~= entry[1] then
-      redis.call('XACK', STREAM, GROUP, entry[1])
-      redis.call('XDEL', STREAM, entry[1])
+      drop(entry[1], head)
     elseif now >= expires(head) then
       finish(key, head, body, 'x', 'job.expired')
     else

@@ -51,9 +51,11 @@ local function held(head) return head[STATE] == 'o' or head[STATE] == 'r' end
 local function event(kind, key, head)
   redis.call('XADD', EVENTS, 'MAXLEN', '~', EVENTS_MAX, '*', 'k', kind, 'a', ACTOR, 'j', key, 'c', head[CREATED])
 end
+-- From its first offer on, a record stays until its job is final, however long
+-- nobody comes: what the job holds of a device and of the counters is found by it.
 local function save(key, head, body)
   local text = encode(head, body)
-  redis.call('SET', key, text, 'KEEPTTL')
+  redis.call('SET', key, text)
   return text
 end
 
@@ -67,6 +69,14 @@ local function count(from, to)
   if before == after then return end
   redis.call('HINCRBY', ACCT, before, -1)
   if after then redis.call('HINCRBY', ACCT, after, 1) end
+end
+
+-- Drops an entry that its record does not call for. One that has no record of its
+-- own was never offered, and outlived expiry and retention: it waits no more.
+local function drop(entry, head)
+  redis.call('XACK', STREAM, GROUP, entry)
+  redis.call('XDEL', STREAM, entry)
+  if not head or entry_id(head) ~= entry then count('q') end
 end
 
 -- The holder's place becomes free; a device that was full is told.

@@ -17,8 +17,7 @@ for _, entry in ipairs(old) do
   if text and not final(head) and entry_id(head) == entry[1] then
     if now >= expires(head) then finish(key, head, body, 'x', 'job.expired') end
   else
-    redis.call('XACK', STREAM, GROUP, entry[1])
-    redis.call('XDEL', STREAM, entry[1])
+    drop(entry[1], head)
   end
   redis.call('HSET', ACCT, 'sw', entry[1])
 end
