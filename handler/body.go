@@ -83,6 +83,10 @@ func tooLarge(limit int64) error {
 	return e
 }
 
+// eagerBody is the announced length in bytes that gets its memory at once. More
+// is given as it arrives: nobody has proved anything yet.
+const eagerBody = 4 << 10
+
 // readBody reads a body of bounded size within bodyTimeout, which began when
 // the headers had arrived.
 func readBody(c *call) error {
@@ -93,7 +97,7 @@ func readBody(c *call) error {
 	c.in = scratches.Get().(*scratch)
 	c.in.body = c.in.body[:0]
 	var err error
-	if n := int(r.ContentLength); n > 0 {
+	if n := int(r.ContentLength); n > 0 && n <= max(eagerBody, cap(c.in.body)) {
 		if cap(c.in.body) < n {
 			c.in.body = make([]byte, 0, max(n, 1024))
 		}

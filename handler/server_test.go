@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -166,3 +167,27 @@ func TestProfilesAreLocal(t *testing.T) {
 		}
 	}
 }
+
+// A body is given memory as it arrives, not as it is announced: who announces
+// one has not proved anything yet.
+func TestAnnouncedBodyTakesNoMemory(t *testing.T) {
+	h := newHandler(t, newStore(), handler.Options{}, nil)
+	r := signed(device, "POST", "/api/desktop/jobs/"+jobID+"/complete", "{}")
+	r.ContentLength = relay.MaxActionBody
+	body := &firstRead{}
+	r.Body = body
+	wantProblem(t, do(h.Public(), r), relay.BodyMalformed)
+	if body.room == 0 || body.room > 8<<10 {
+		t.Errorf("room for %d bytes before any of them came", body.room)
+	}
+}
+
+// firstRead is a body that never comes. It notes how much could have.
+type firstRead struct{ room int }
+
+func (f *firstRead) Read(p []byte) (int, error) {
+	f.room = len(p)
+	return 0, io.ErrUnexpectedEOF
+}
+
+func (f *firstRead) Close() error { return nil }

@@ -92,10 +92,13 @@ func (t *throttle) wait(s source, now time.Time) time.Duration {
 	return max(0, time.Duration(arrival-now.UnixNano())+t.every-t.burst)
 }
 
-// charge counts one attempt.
+// charge counts one attempt. However many were let through together before the
+// first of them failed, they use up one burst and no more: nobody may lock out
+// for long who shares the source with them.
 func (t *throttle) charge(s source, now time.Time) {
-	t.update(s, now.UnixNano(), func(arrival int64) int64 {
-		return max(arrival, now.UnixNano()) + int64(t.every)
+	at := now.UnixNano()
+	t.update(s, at, func(arrival int64) int64 {
+		return max(arrival, min(max(arrival, at)+int64(t.every), at+int64(t.burst)))
 	})
 }
 

@@ -1,8 +1,10 @@
 package handler_test
 
 import (
+	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,6 +49,39 @@ func TestFailuresAreThrottledPerClientAndKey(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		wantProblem(t, do(h.Public(), badlySigned(other)), relay.SignatureInvalid)
+	})
+}
+
+// Failures that were under way together, however many, do not lock out for long
+// whoever shares the address: a body that is held back keeps a request in the
+// state of having been let through.
+func TestFailuresAtOnceCostOneBurst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandler(t, newStore(), handler.Options{}, nil)
+		var bodies []*io.PipeWriter
+		var answers sync.WaitGroup
+		for range 500 {
+			r := badlySigned(platform.KeyID)
+			body, w := io.Pipe()
+			r.Body = body
+			bodies = append(bodies, w)
+			answers.Go(func() { do(h.Public(), r) })
+		}
+		synctest.Wait() // all of them were let through and wait for their bodies
+		for _, w := range bodies {
+			_, _ = io.WriteString(w, goodBody)
+			_ = w.Close()
+		}
+		answers.Wait()
+		w := do(h.Public(), fetch(goodBody))
+		wantProblem(t, w, relay.FailedAuthThrottled)
+		if w.Header().Get("Retry-After") != "1" {
+			t.Errorf("Retry-After %q", w.Header().Get("Retry-After"))
+		}
+		time.Sleep(time.Second)
+		if w := do(h.Public(), fetch(goodBody)); w.Code != http.StatusAccepted {
+			t.Errorf("after that wait: %d %s", w.Code, w.Body)
+		}
 	})
 }
 
