@@ -33,18 +33,17 @@ func plansFile(t *testing.T) string {
 // stage is an account with everything that the table of errors needs.
 type stage struct {
 	account
-	d             device
-	k             key
-	job           relay.Job      // queued under the idempotency key "order"
-	captured      request        // that made it
-	held, done    relay.Delivery // accepted; completed
-	unknownJob    string
-	overTwoValues string // more than a fetch may have
+	d          device
+	k          key
+	job        relay.Job      // queued under the idempotency key "order"
+	captured   request        // that made it
+	held, done relay.Delivery // accepted; completed
+	unknownJob string
 }
 
 func (w *world) stage() *stage {
 	a := w.account("")
-	s := &stage{account: a, d: a.link("desktop"), unknownJob: "job_0123456789ABCDEFabc", overTwoValues: strings.Repeat("x", relay.MaxFetchBody)}
+	s := &stage{account: a, d: a.link("desktop"), unknownJob: "job_0123456789ABCDEFabc"}
 	s.k = s.d.key(client.KeySpec{})
 	frames := s.d.frames(w.public(), 2)
 	s.held, s.done = holdJob(w.t, s.d, s.k, w.public(), frames, "held"), holdJob(w.t, s.d, s.k, w.public(), frames, "done")
@@ -75,10 +74,14 @@ func TestErrors(t *testing.T) {
 	}
 	for name, row := range rows {
 		t.Run(name, func(t *testing.T) {
-			got := refused(t, send(t, w.public(), row.request), row.code)
+			a := send(t, w.public(), row.request)
+			got := refused(t, a, row.code)
 			if diff := cmp.Diff(row.want, got, cmpopts.IgnoreUnexported(relay.Error{}),
 				cmpopts.IgnoreFields(relay.Error{}, "Type", "Title", "Status", "Detail", "Code", "RequestID", "Retryable", "ServerTime", "ReceivedTimestamp")); diff != "" {
 				t.Errorf("members (-want +got):\n%s", diff)
+			}
+			if row.code == relay.MethodNotAllowed && a.header.Get("Allow") != http.MethodPost {
+				t.Errorf("Allow: %q", a.header.Get("Allow"))
 			}
 			if got.Detail == "" && row.code != relay.NotFound && row.code != relay.MethodNotAllowed {
 				t.Error("no detail")
@@ -149,7 +152,7 @@ func (s *stage) badBodies() map[string]badRequest {
 		"private host":  {fetch(jobBody("refused", "http://169.254.169.254/latest/meta-data")), relay.URLNotAllowed, pointer("/trackingUrl")},
 		"loopback":      {fetch(jobBody("refused", "http://0x7f.1/")), relay.URLNotAllowed, pointer("/trackingUrl")},
 		"another link":  {fetch(jobBody("order", somewhere+"?other")), relay.IdempotencyMismatch, relay.Error{}},
-		"too large":     {fetch(s.overTwoValues + "x"), relay.BodyTooLarge, relay.Error{Limit: relay.MaxFetchBody}},
+		"too large":     {fetch(strings.Repeat("x", relay.MaxFetchBody+1)), relay.BodyTooLarge, relay.Error{Limit: relay.MaxFetchBody}},
 		"body of a GET": {request{http.MethodGet, "/api/links/quota", unread.header, unread.body}.with(signature.HeaderSignature, "v2="+strings.Repeat("0", 64)), relay.BodyTooLarge, relay.Error{}},
 		"a form":        {unread.with("Content-Type", "application/x-www-form-urlencoded"), relay.UnsupportedMediaType, relay.Error{}},
 		"compressed":    {unread.with("Content-Encoding", "gzip"), relay.UnsupportedMediaType, relay.Error{}},
@@ -275,6 +278,7 @@ func TestLimits(t *testing.T) {
 func TestInternalErrorTellsNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
+	w.damaged = true
 	s := w.stage()
 	if err := w.redis.Client(t).Set(t.Context(), "lr:key:"+s.k.id, "damaged", 0).Err(); err != nil {
 		t.Fatal(err)
