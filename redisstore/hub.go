@@ -40,6 +40,7 @@ type room struct {
 	sessions []*Session
 	turn     int // whose turn it is when the timer fires
 	timer    *time.Timer
+	pause    time.Duration // before the next turn; 0 since the last claim
 }
 
 // backstop is how long a connected account goes without a claim at the most.
@@ -181,20 +182,23 @@ func (h *hub) schedule(account string, in time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if r := h.rooms[account]; r != nil && !h.closed {
+		r.pause = 0
 		r.timer.Reset(in + time.Millisecond)
 	}
 }
 
 // fire wakes one session: its claim settles what is due, rings for the others
 // where there is more than it can take, and sets the timer anew. Should its
-// stream be stuck in a write, another one is woken soon.
+// stream be stuck in a write, another one is woken soon; should claims fail, less
+// and less often, for streams try again by themselves.
 func (h *hub) fire(account string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if r := h.rooms[account]; r != nil && !h.closed {
 		r.turn = (r.turn + 1) % len(r.sessions)
 		r.sessions[r.turn].wakeUp()
-		r.timer.Reset(nudge)
+		r.pause = min(max(2*r.pause, nudge), backstop)
+		r.timer.Reset(r.pause)
 	}
 }
 

@@ -49,7 +49,7 @@ func changeArgs(c relay.AccountChange) []any {
 	if m := c.Membership; m != nil {
 		args[0], args[1] = string(m.State), int64(0)
 		if m.EndsAt != nil {
-			args[1] = m.EndsAt.UnixMilli()
+			args[1] = max(1, m.EndsAt.UnixMilli()) // 0 and less would be no end at all
 		}
 	}
 	if c.Plan != nil {
