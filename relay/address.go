@@ -13,7 +13,8 @@ import (
 // the IANA special-purpose registries (RFC 6890 and its updates).
 var nonPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"), // shared address space; also some clouds' metadata
+	netip.MustParsePrefix("100.64.0.0/10"),    // shared address space; also some clouds' metadata
+	netip.MustParsePrefix("168.63.129.16/32"), // a cloud's metadata at an address that looks public
 	netip.MustParsePrefix("192.0.0.0/24"),
 	netip.MustParsePrefix("198.18.0.0/15"),
 	netip.MustParsePrefix("240.0.0.0/4"),

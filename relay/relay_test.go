@@ -63,7 +63,7 @@ func TestPublicHost(t *testing.T) {
 		"10.1.2.3": false, "172.16.0.1": false, "192.168.1.1": false, "169.254.169.254": false, "100.64.0.1": false, "100.100.100.200": false,
 		"::1": false, "::": false, "fe80::1": false, "fe80::1%eth0": false, "fd00::1": false, "ff02::1": false, "fec0::1": false,
 		"::ffff:127.0.0.1": false, "::ffff:7f00:1": false, "::127.0.0.1": false, "64:ff9b::7f00:1": false, "64:ff9b::808:808": true,
-		"2002:7f00:1::": false, "2002:808:808::": true, "2001:0:1::1": false, "fd00:ec2::254": false,
+		"2002:7f00:1::": false, "2002:808:808::": true, "2001:0:1::1": false, "fd00:ec2::254": false, "168.63.129.16": false, "168.63.129.17": true,
 	} {
 		if got := relay.PublicHost(host); got != want {
 			t.Errorf("PublicHost(%q) = %t, want %t", host, got, want)
