@@ -27,8 +27,9 @@ func (s *Store) Act(ctx context.Context, c relay.Caller, a relay.Action) (relay.
 	if a.Delay != nil {
 		delay = a.Delay.Milliseconds()
 	}
-	v, err := s.run(ctx, actScript, 2, k.life(k.job(ref), k.nonce(c.KeyID, c.Nonce)), c.Account, c.DeviceID,
-		c.KeyID, newOperation(), c.NonceTTL.Milliseconds(), c.DeviceID, string(a.Verb), tokenHash(token), created.UnixMilli(),
+	p := s.prove(c)
+	v, err := s.runFor(ctx, p, actScript, k.life(k.job(ref), p.nonce), c.Account, c.DeviceID,
+		c.KeyID, p.op, c.NonceTTL.Milliseconds(), c.DeviceID, string(a.Verb), tokenHash(token), created.UnixMilli(),
 		s.opt.Lease.Milliseconds(), s.opt.MaxAttempts, tail, flag(a.Retryable), delay,
 		rand.Float64())
 	if err != nil {

@@ -21,20 +21,19 @@ import (
 func (s *Store) Admit(ctx context.Context, c relay.Caller, r *relay.JobRequest) (relay.Admission, error) {
 	k := accountKeys(c.Account)
 	ref := relay.JobRef(c.Account, r.IdempotencyKey)
-	nonce := k.nonce(c.KeyID, c.Nonce)
-	op := s.lost.operation(nonce)
-	keys := []string{k.account(), nonce, k.job(ref), k.stream(), k.due(), k.events()}
+	by := s.prove(c)
+	keys := []string{k.account(), by.nonce, k.job(ref), k.stream(), k.due(), k.events()}
 	body := recordBody(r)
 	var out relay.Admission
 	settled := false
 	err := s.withStanding(c.Account, func(st *standing) (string, error) {
 		for {
 			v, err := s.runDurably(ctx, admitScript, keys,
-				op, c.NonceTTL.Milliseconds(), c.KeyID, r.Expiry.Milliseconds(), (r.Expiry + relay.Retention).Milliseconds(),
+				by.op, c.NonceTTL.Milliseconds(), c.KeyID, r.Expiry.Milliseconds(), (r.Expiry + relay.Retention).Milliseconds(),
 				body, st.text, string(st.refusal), st.ends,
 				st.limits.PerMinute, st.limits.PerDay, st.limits.PerMonth, st.limits.MaxBacklog)
 			if err != nil {
-				s.lost.remember(nonce, op)
+				s.lost.remember(by)
 				return "", err
 			}
 			a := admitReply{reply: reply{v: v}, limits: st.limits}
@@ -137,19 +136,33 @@ func newLostReplies() lostReplies {
 	return lostReplies{ops}
 }
 
-// operation returns the operation id for a run under the nonce: the one whose
-// outcome is open, taken out so that only one request continues it, or a new
-// one. A number, for Redis keeps those without an allocation of their own.
-func (l lostReplies) operation(nonce string) string {
-	if l.ops.Len() > 0 {
-		if op, ok := l.ops.Get(nonce); ok && l.ops.Remove(nonce) {
-			return op
+// proof is a signed request's nonce marker, and the operation id of the runs on
+// its behalf.
+type proof struct{ nonce, op string }
+
+// prove returns the proof of a request: with the operation id whose outcome is
+// open, taken out so that only one request continues it, or with a new one. A
+// number, for Redis keeps those without an allocation of their own.
+func (s *Store) prove(c relay.Caller) proof {
+	nonce := accountKeys(c.Account).nonce(c.KeyID, c.Nonce)
+	if s.lost.ops.Len() > 0 {
+		if op, ok := s.lost.ops.Get(nonce); ok && s.lost.ops.Remove(nonce) {
+			return proof{nonce, op}
 		}
 	}
-	return newOperation()
+	return proof{nonce, newOperation()}
 }
 
-func (l lostReplies) remember(nonce, op string) { l.ops.Add(nonce, op) }
+// runFor runs a script on behalf of a signed request.
+func (s *Store) runFor(ctx context.Context, p proof, sc *script, keys []string, args ...any) ([]any, error) {
+	v, err := s.run(ctx, sc, 2, keys, args...)
+	if err != nil {
+		s.lost.remember(p)
+	}
+	return v, err
+}
+
+func (l lostReplies) remember(p proof) { l.ops.Add(p.nonce, p.op) }
 
 func newOperation() string { return strconv.FormatInt(rand.Int64(), 10) } // unique, not secret
 

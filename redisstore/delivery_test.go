@@ -350,3 +350,34 @@ func TestAuditTrailTellsTheStory(t *testing.T) {
 		}
 	})
 }
+
+// A device that is full of what it lost is not kept so by jobs that wait for a
+// retry: its lapsed leases are settled although many others are due before them.
+func TestLapsedLeasesBehindManyRetries(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, open(t, servers["redis"], func(o *redisstore.Options) { o.Lease = 400 * time.Millisecond }))
+	dev := b.device("d")
+	api := b.platformOf(dev)
+	b.limits(relay.LimitOverrides{MaxInFlight: ptr(int64(0))})
+	const retries, held = 100, 4
+	for i := range retries + held {
+		b.admit(api(), "k"+string(rune('a'+i%26))+relay.RandomText(6))
+	}
+	s := b.connect(dev(), retries+held)
+	var offers []relay.Delivery
+	for len(offers) < retries+held {
+		more, err := s.Claim(t.Context())
+		b.must(more, err)
+		offers = append(offers, more...)
+	}
+	for _, d := range offers[:held] {
+		b.acted(dev(), relay.Accept, d, relay.Running)
+	}
+	for _, d := range offers[held:] { // their retry is due before the leases are
+		b.acted(dev(), relay.Fail, d, relay.Queued, retryable)
+	}
+	s.Close()
+	waitUntil(t, func() bool { return time.Now().After(offers[0].AcceptBy.Add(-9 * time.Second)) })
+	crashed := b.connect(dev(), held) // full of what it held, until that lapsed
+	b.claimWithin(crashed, 3*time.Second)
+}

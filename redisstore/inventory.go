@@ -59,11 +59,11 @@ func (s *Store) RevokeKey(ctx context.Context, c relay.Caller, keyID string) (re
 
 func (s *Store) changeKeys(ctx context.Context, c relay.Caller, verb, keyID string, expires int64, entry string) (relay.KeyInventory, error) {
 	k := accountKeys(c.Account)
-	op := newOperation()
+	by := s.prove(c)
 	var inv relay.KeyInventory
 	err := s.withStanding(c.Account, func(st *standing) (string, error) {
-		v, err := s.run(ctx, keyScript, 2, []string{k.account(), k.keyInventory(), k.events(), k.nonce(c.KeyID, c.Nonce)},
-			c.Account, c.DeviceID, c.KeyID, op, c.NonceTTL.Milliseconds(), verb, keyID, expires, entry, st.text, st.limits.MaxKeys)
+		v, err := s.runFor(ctx, by, keyScript, []string{k.account(), k.keyInventory(), k.events(), by.nonce},
+			c.Account, c.DeviceID, c.KeyID, by.op, c.NonceTTL.Milliseconds(), verb, keyID, expires, entry, st.text, st.limits.MaxKeys)
 		if err != nil {
 			return "", err
 		}

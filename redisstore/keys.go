@@ -25,6 +25,7 @@ func (a accountKeys) stream() string        { return a.name(":s") }
 func (a accountKeys) due() string           { return a.name(":d") }
 func (a accountKeys) events() string        { return a.name(":e") }
 func (a accountKeys) dead() string          { return a.name(":x") }
+func (a accountKeys) ready() string         { return a.name(":r") }
 func (a accountKeys) keyInventory() string  { return a.name(":k") }
 func (a accountKeys) devices() string       { return a.name(":v") }
 func (a accountKeys) job(ref string) string { return a.name(":j:" + ref) }
@@ -40,7 +41,7 @@ func (a accountKeys) linkMarker(codeHash string) string { return a.name(":l:" + 
 
 // life are the keys of the scripts that change a job, as jobs.lua lists them.
 func (a accountKeys) life(more ...string) []string {
-	return append([]string{a.account(), a.stream(), a.due(), a.events(), a.dead()}, more...)
+	return append([]string{a.account(), a.stream(), a.due(), a.events(), a.dead(), a.ready()}, more...)
 }
 
 func credentialKey(keyID string) string { return prefix + "key:" + keyID }

@@ -24,7 +24,7 @@ func TestNamesInRedis(t *testing.T) {
 		{"link code", linkCodeKey("hash"), "lr:link:hash"},
 		{"bell", bellChannel, "lr:bell"},
 		{"group", group, "relay"},
-		{"life", strings.Join(a.life("more"), " "), "lr:{acc_1} lr:{acc_1}:s lr:{acc_1}:d lr:{acc_1}:e lr:{acc_1}:x more"},
+		{"life", strings.Join(a.life("more"), " "), "lr:{acc_1} lr:{acc_1}:s lr:{acc_1}:d lr:{acc_1}:e lr:{acc_1}:x lr:{acc_1}:r more"},
 		{"hash of a lease", tokenHash("token"), "SEJrUn8FRKoocYuP-aOSTI"},
 		{"hash of a link code", codeHash("ABCD"), "o0g9iOteh1E_vNNO8OyVRAlgJEIqV_fa"},
 	} {

@@ -274,6 +274,9 @@ func (s *Store) deadLetter(ctx context.Context, account, jobID, verb string) (re
 		return relay.Job{}, err
 	}
 	a := reply{v: v}
+	if a.text(0) == string(relay.AlreadyExists) {
+		return relay.Job{}, relay.NewError(relay.AlreadyExists, "the idempotency key has made another job since")
+	}
 	return a.lifeOutcome(ref)
 }
 

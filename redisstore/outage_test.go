@@ -253,7 +253,7 @@ func TestRedriveOfAnotherJobsKeyChangesNothing(t *testing.T) {
 		before, err := b.s.DeadLetters(b.t.Context(), b.account, "", 10)
 		b.must(before, err)
 		b.must(b.s.Admit(b.t.Context(), api(), request(dead.IdempotencyKey)))
-		wantCode(b.t, b.err(b.s.Redrive(b.t.Context(), b.account, dead.ID)), relay.JobFinal)
+		wantCode(b.t, b.err(b.s.Redrive(b.t.Context(), b.account, dead.ID)), relay.AlreadyExists)
 		after, err := b.s.DeadLetters(b.t.Context(), b.account, "", 10)
 		b.must(after, err)
 		if len(after.Items) != 1 || after.Items[0].DiedAt != before.Items[0].DiedAt {

@@ -93,11 +93,11 @@ func (s *Store) Cancel(ctx context.Context, c relay.Caller, jobID string) (relay
 		return relay.Job{}, refusal(string(relay.NotFound))
 	}
 	k := accountKeys(c.Account)
-	nonce, op := k.nonce(c.KeyID, c.Nonce), newOperation()
+	by := s.prove(c)
 	var job relay.Job
 	err := s.withStanding(c.Account, func(st *standing) (string, error) {
-		v, err := s.run(ctx, cancelScript, 2, k.life(k.job(ref), nonce), c.Account, c.KeyID,
-			c.KeyID, op, c.NonceTTL.Milliseconds(), created.UnixMilli(), st.text, st.limits.PerMinute)
+		v, err := s.runFor(ctx, by, cancelScript, k.life(k.job(ref), by.nonce), c.Account, c.KeyID,
+			c.KeyID, by.op, c.NonceTTL.Milliseconds(), created.UnixMilli(), st.text, st.limits.PerMinute)
 		if err != nil {
 			return "", err
 		}
@@ -157,8 +157,9 @@ func backlog(waiting, running string, l relay.Limits) relay.Backlog {
 // read runs read.lua on behalf of a signed request.
 func (s *Store) read(ctx context.Context, c relay.Caller, key, what, created, watched string) (*reply, error) {
 	k := accountKeys(c.Account)
-	v, err := s.run(ctx, readScript, 2, []string{k.account(), k.nonce(c.KeyID, c.Nonce), key},
-		c.KeyID, newOperation(), c.NonceTTL.Milliseconds(), what, created, watched)
+	by := s.prove(c)
+	v, err := s.runFor(ctx, by, readScript, []string{k.account(), by.nonce, key},
+		c.KeyID, by.op, c.NonceTTL.Milliseconds(), what, created, watched)
 	if err != nil {
 		return nil, err
 	}

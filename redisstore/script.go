@@ -21,10 +21,11 @@ var luaFiles embed.FS
 
 // Bounds that the scripts keep.
 const (
-	eventsMax = 1000  // about that many audit records of an account
-	deadMax   = 10000 // dead letters of an account
-	settleMax = 64    // due jobs that one script brings up to date
-	holdOff   = 500 * time.Millisecond
+	eventsMax  = 1000  // about that many audit records of an account
+	deadMax    = 10000 // dead letters of an account
+	settleMax  = 64    // due jobs that one script brings up to date
+	restingMax = 16    // jobs resting from the device that claims, that one claim looks behind
+	holdOff    = 500 * time.Millisecond
 )
 
 // script is one Lua script with its SHA-1, as EVALSHA wants it.
@@ -53,7 +54,7 @@ func compose(name string, parts ...string) *script {
 	fmt.Fprintf(&b, "local GROUP, BELL = '%s', '%s'\n", group, bellChannel)
 	fmt.Fprintf(&b, "local RETENTION, USUAL_LIFETIME, HOLD_OFF = %d, %d, %d\n",
 		relay.Retention.Milliseconds(), relay.DefaultExpiry.Milliseconds(), holdOff.Milliseconds())
-	fmt.Fprintf(&b, "local EVENTS_MAX, DEAD_MAX, SETTLE_MAX = %d, %d, %d\n", eventsMax, deadMax, settleMax)
+	fmt.Fprintf(&b, "local EVENTS_MAX, DEAD_MAX, SETTLE_MAX, RESTING_MAX = %d, %d, %d, %d\n", eventsMax, deadMax, settleMax, restingMax)
 	for _, part := range append(parts, name) {
 		if part == "quota" {
 			b.WriteString(quota.Lua)

@@ -1,7 +1,7 @@
 -- act.lua: one act of a device on a delivery, proven by its lease token.
 -- Running it twice gives the same answer.
 --
--- KEYS  as jobs.lua, then 6 job  7 nonce
+-- KEYS  as jobs.lua, then 7 job  8 nonce
 -- ARGV  as jobs.lua, then 3 key id  4 operation id  5 nonce lifetime, ms
 --       6 device id  7 verb  8 hash of the lease token  9 created, ms
 --       10 lease, ms  11 max attempts  12 tail: result or failure text
@@ -10,9 +10,9 @@
 -- Returns {outcome, now, record}: ok, job_final, lease_lost, not_found, or a
 --   refusal of guard.lua
 local verb, device, token = ARGV[7], ARGV[6], ARGV[8]
-local refusal = guard(ACCT, KEYS[7], ARGV[3], ARGV[4], now)
+local refusal = guard(ACCT, KEYS[8], ARGV[3], ARGV[4], now)
 if refusal then return { refusal, now, '' } end
-local key = KEYS[6]
+local key = KEYS[7]
 local text = redis.call('GET', key)
 if not text then return { 'not_found', now, '' } end
 local head, body = decode(text)
@@ -25,7 +25,7 @@ local repeated = (state == 's' and verb == 'complete' and mine)
   or (state == 'q' and (verb == 'fail' or verb == 'release') and head[TOKEN] == token and head[DEVICE] == '-')
   or (state == 'r' and verb == 'accept' and mine)
 if repeated then
-  burn(KEYS[7], ARGV[4], ARGV[5])
+  burn(KEYS[8], ARGV[4], ARGV[5])
   return { 'ok', now, text }
 end
 if final(head) then return { 'job_final', now, text } end
@@ -39,7 +39,10 @@ if not mine then return { 'lease_lost', now, text } end
 -- A holder whose lease lapsed is still the holder while nobody else is.
 local function hold(kind)
   if state ~= 'r' then
-    if state == 'q' then redis.call('HINCRBY', ACCT, 'f:' .. device, 1) end
+    if state == 'q' then
+      redis.call('HINCRBY', ACCT, 'f:' .. device, 1)
+      redis.call('ZREM', READY, key)
+    end
     if state == 'o' then head[ATTEMPTS] = head[ATTEMPTS] + 1 end
     count(state, 'r')
     head[STATE] = 'r'
@@ -73,6 +76,6 @@ else
     text = requeue(key, head, body, now + delay, '-', 'job.retry')
   end
 end
-burn(KEYS[7], ARGV[4], ARGV[5])
+burn(KEYS[8], ARGV[4], ARGV[5])
 send_bell()
 return { 'ok', now, text }

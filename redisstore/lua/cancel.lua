@@ -1,17 +1,17 @@
 -- cancel.lua: ends a job on its platform's word. A waiting job gives its quota
 -- back to the windows it was taken from; a device that holds it is told.
 --
--- KEYS  as jobs.lua, then 6 job  7 nonce
+-- KEYS  as jobs.lua, then 7 job  8 nonce
 -- ARGV  as jobs.lua, then 3 key id  4 operation id  5 nonce lifetime, ms
 --       6 created, ms  7 the profile the caller knows  8 its limit per minute, 0 = none
 -- Returns {outcome, now, record}: ok (also when it was cancelled before),
 --   job_final, not_found, profile (record = the account's profile: run again with
 --   its limit), or a refusal of guard.lua
-local refusal = guard(ACCT, KEYS[7], ARGV[3], ARGV[4], now)
+local refusal = guard(ACCT, KEYS[8], ARGV[3], ARGV[4], now)
 if refusal then return { refusal, now, '' } end
 local a = redis.call('HMGET', ACCT, 'p', 'c')
 if a[1] ~= ARGV[7] then return { 'profile', now, a[1] } end
-local key = KEYS[6]
+local key = KEYS[7]
 local text = redis.call('GET', key)
 if not text then return { 'not_found', now, '' } end
 local head, body = decode(text)
@@ -35,6 +35,6 @@ if head[STATE] ~= 'c' then
     redis.call('PUBLISH', BELL, 'c ' .. ACCOUNT .. ' ' .. device .. ' ' .. key .. ' ' .. head[CREATED])
   end
 end
-burn(KEYS[7], ARGV[4], ARGV[5])
+burn(KEYS[8], ARGV[4], ARGV[5])
 send_bell()
 return { 'ok', now, text }

@@ -16,7 +16,7 @@ if refusal then return { refusal, now, 0, {} } end
 if p[1] ~= ARGV[7] then return { 'profile', now, 0, p[1] } end
 
 local device, accept_by = ARGV[3], now + ARGV[8]
-local ready = settle(SETTLE_MAX, tonumber(ARGV[9]))
+settle(SETTLE_MAX, tonumber(ARGV[9]))
 local places = tonumber(ARGV[5])
 local limit = tonumber(ARGV[6])
 if limit > 0 then places = math.min(places, limit) end
@@ -33,17 +33,21 @@ local function offer(key, head, body)
   event('job.offered', key, head)
 end
 
-local left, rested = 0, nil
-for _, job in ipairs(ready) do
-  local key, head, body = job[1], job[2], job[3]
-  local from = rest(head)
-  if used < most and (from <= now or head[DEVICE] ~= device) then
+local rested
+for _, key in ipairs(most > 0 and redis.call('ZRANGE', READY, 0, most + RESTING_MAX - 1) or {}) do
+  local text = redis.call('GET', key)
+  local head, body
+  if text then head, body = decode(text) end
+  if not text or head[STATE] ~= 'q' then
+    redis.call('ZREM', READY, key)
+  elseif now >= expires(head) then
+    finish(key, head, body, 'x', 'job.expired')
+  elseif head[DEVICE] == device and rest(head) > now then
+    rested = math.min(rested or rest(head), rest(head))
+  elseif used < most then
     redis.call('XCLAIM', STREAM, GROUP, device, 0, entry_id(head), 'JUSTID')
+    redis.call('ZREM', READY, key)
     offer(key, head, body)
-  elseif from > now then
-    rested = math.min(rested or from, from)
-  else
-    left = left + 1
   end
 end
 
@@ -75,7 +79,7 @@ for _ = 1, 8 do
 end
 
 if used > 0 then redis.call('HINCRBY', ACCT, 'f:' .. device, used) end
-if left > 0 then wake() end
+if redis.call('ZCARD', READY) > 0 then wake() end
 if used < places then
   redis.call('HSET', ACCT, 'w', 1)
 else

@@ -1,7 +1,8 @@
 -- jobs.lua: the life of a job after its admission. Composed behind guard.lua
 -- and in front of every script that changes a job.
 --
--- KEYS  1 account  2 stream  3 due  4 events  5 dead letters   of one account
+-- KEYS  1 account  2 stream  3 due  4 events  5 dead letters  6 ready
+--       of one account
 -- ARGV  1 account id  2 actor (for the audit trail)
 --
 -- A record is "head\nidempotencyKey\ntrackingUrl\nsource\nrowId\ncontext\ntail".
@@ -21,9 +22,10 @@ local STATE, CREATED, LIFETIME, ATTEMPTS, DELIVERIES, ENTRY, TIME, DEVICE, TOKEN
 --
 -- due holds every open job that was offered at least once at its next deadline,
 -- which is its time or its expiry; and at their expiry, the waiting jobs of an
--- unusual lifetime. The stream's pending entries are the jobs that were offered
+-- unusual lifetime. ready holds the jobs that wait for another delivery now, in
+-- the order in which they came to. The stream's pending entries are the jobs that were offered
 -- at least once; an entry leaves with its job.
-local ACCT, STREAM, DUE, EVENTS, DEAD = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local ACCT, STREAM, DUE, EVENTS, DEAD, READY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local ACCOUNT, ACTOR = ARGV[1], ARGV[2]
 local now = clock()
 local ring = false -- whether devices of the account should claim again
@@ -94,6 +96,7 @@ local function finish(key, head, body, state, kind)
   redis.call('XACK', STREAM, GROUP, entry)
   redis.call('XDEL', STREAM, entry)
   redis.call('ZREM', DUE, key)
+  redis.call('ZREM', READY, key)
   local text = encode(head, body)
   redis.call('SET', key, text, 'PX', RETENTION)
   if state == 'd' then redis.call('XADD', DEAD, 'MAXLEN', '~', DEAD_MAX, '*', 'j', key, 'r', text) end
@@ -102,22 +105,26 @@ local function finish(key, head, body, state, kind)
   return text
 end
 
+local function make_ready(key, head)
+  redis.call('ZADD', READY, now, key)
+  redis.call('ZADD', DUE, expires(head), key)
+  wake()
+end
+
 -- Back to waiting, for any device, at the given time. device is what the
 -- record remembers of the holder: itself, when a late result of it is welcome.
 local function requeue(key, head, body, at, device, kind)
   leave(head)
   count(head[STATE], 'q')
   head[STATE], head[TIME], head[DEVICE] = 'q', at, device
-  redis.call('ZADD', DUE, math.min(at, expires(head)), key)
+  if at <= now then make_ready(key, head) else redis.call('ZADD', DUE, math.min(at, expires(head)), key) end
   event(kind, key, head)
-  wake()
   return save(key, head, body)
 end
 
--- Brings up to limit due jobs to where the clock has taken them; returns those
--- that wait for another delivery now, as {key, head, body}.
+-- Brings up to limit due jobs to where the clock has taken them. Each has a
+-- later deadline then, or none, so that none hides those behind it.
 local function settle(limit, max_attempts)
-  local ready = {}
   for _, key in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)) do
     local text = redis.call('GET', key)
     local head, body
@@ -129,15 +136,12 @@ local function settle(limit, max_attempts)
     elseif head[STATE] == 'o' then
       head[TOKEN] = '-'
       requeue(key, head, body, now, head[DEVICE], 'job.offer_lapsed')
-      ready[#ready + 1] = { key, head, body }
     elseif head[STATE] == 'r' and tonumber(head[ATTEMPTS]) >= max_attempts then
       finish(key, head, set_tail(body, 'the lease expired before the job was completed'), 'd', 'job.dead')
     elseif head[STATE] == 'r' then
       requeue(key, head, body, now, head[DEVICE], 'job.lease_expired')
-      ready[#ready + 1] = { key, head, body }
     else
-      ready[#ready + 1] = { key, head, body }
+      make_ready(key, head)
     end
   end
-  return ready
 end
