@@ -23,6 +23,7 @@ func (s *Store) check(ctx context.Context) error {
 	if err != nil {
 		return startError(err)
 	}
+	s.clock.observe(now.UnixMilli())
 	if s.opt.Embedded {
 		return nil
 	}

@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -42,7 +44,7 @@ var (
 	redriveScript = compose("redrive", "guard", "jobs")
 	accountScript = compose("account", "guard")
 	keyScript     = compose("key", "guard")
-	linkScript    = compose("link")
+	linkScript    = compose("link", "guard")
 
 	scripts = []*script{admitScript, readScript, cancelScript, claimScript, settleScript,
 		actScript, redriveScript, accountScript, keyScript, linkScript}
@@ -107,11 +109,11 @@ func (s *Store) run(ctx context.Context, sc *script, tries int, keys []string, a
 	for _, k := range keys {
 		words = append(words, k)
 	}
-	words = append(words, args...)
-	return s.repeat(ctx, sc, tries, func(ctx context.Context) ([]any, error) {
-		cmd := redis.NewSliceCmd(ctx, words...)
+	words = append(append(words, args...), nil) // room for the deadline
+	return s.repeat(ctx, sc, tries, func(ctx context.Context, deadline int64) ([]any, error) {
+		cmd := redis.NewSliceCmd(ctx, append(words[:len(words)-1:len(words)-1], deadline)...)
 		// The wait ends with ctx whatever the connection does. A command whose
-		// wait ended may still take effect.
+		// wait ended may still come to Redis, which finds it late.
 		if err := s.pipe.Submit(ctx, cmd).WaitContext(ctx); err != nil {
 			return nil, err
 		}
@@ -120,20 +122,32 @@ func (s *Store) run(ctx context.Context, sc *script, tries int, keys []string, a
 }
 
 // repeat gives try its time, again after a failure that may pass, and turns the
-// last failure into what the caller may see.
-func (s *Store) repeat(ctx context.Context, sc *script, tries int, try func(context.Context) ([]any, error)) ([]any, error) {
+// last failure into what the caller may see. try gets the deadline that is the
+// last argument of every script; see guard.lua.
+func (s *Store) repeat(ctx context.Context, sc *script, tries int, try func(ctx context.Context, deadline int64) ([]any, error)) ([]any, error) {
 	end := time.Now().Add(totalTimeout)
 	timed := func() ([]any, error) {
-		ctx, cancel := context.WithTimeout(ctx, min(tryTimeout, time.Until(end)))
+		wait := min(tryTimeout, time.Until(end))
+		ctx, cancel := context.WithTimeout(ctx, wait)
 		defer cancel()
-		return try(ctx)
+		v, err := try(ctx, s.clock.now()+wait.Milliseconds())
+		if a := (reply{v: v}); err == nil && a.text(0) == "late" {
+			s.clock.observe(a.number(1))
+			return nil, errLate
+		}
+		return v, err
 	}
 	once := func() ([]any, error) {
 		v, err := timed()
-		if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") { // a restarted server; nothing ran
-			if err = s.loadScripts(ctx); err == nil {
+		switch { // nothing ran: this was no try
+		case err != nil && redis.HasErrorPrefix(err, "NOSCRIPT"): // a restarted server
+			load, cancel := context.WithDeadline(ctx, end)
+			defer cancel()
+			if err = s.loadScripts(load); err == nil {
 				v, err = timed()
 			}
+		case errors.Is(err, errLate): // its clock was stepped, or it hung
+			v, err = timed()
 		}
 		return v, err
 	}
@@ -146,6 +160,16 @@ func (s *Store) repeat(ctx context.Context, sc *script, tries int, try func(cont
 	}
 	return v, nil
 }
+
+var errLate = errors.New("the script came to Redis too late to be run")
+
+// redisClock is Redis' time as this replica knows it: its own, and the
+// difference seen last. It serves deadlines only; scripts read the clock itself.
+type redisClock struct{ ahead atomic.Int64 }
+
+func (c *redisClock) now() int64 { return time.Now().UnixMilli() + c.ahead.Load() }
+
+func (c *redisClock) observe(now int64) { c.ahead.Store(now - time.Now().UnixMilli()) }
 
 // transient reports whether a second try may find what the first did not: not
 // after a reply of Redis (it would be the same) nor a full queue.
@@ -164,13 +188,13 @@ func (s *Store) runDurably(ctx context.Context, sc *script, keys []string, args 
 		return s.run(ctx, sc, 2, keys, args...)
 	}
 	confirmed := false
-	v, err := s.repeat(ctx, sc, 2, func(ctx context.Context) ([]any, error) {
+	v, err := s.repeat(ctx, sc, 2, func(ctx context.Context, deadline int64) ([]any, error) {
 		node, err := s.master(ctx, keys[0])
 		if err != nil {
 			return nil, err
 		}
 		pipe := node.Pipeline()
-		run := pipe.EvalSha(ctx, sc.sha, keys, args...)
+		run := pipe.EvalSha(ctx, sc.sha, keys, append(slices.Clip(args), deadline)...)
 		wait := pipe.Do(ctx, s.confirmation()...)
 		_, _ = pipe.Exec(ctx) // each command has its own error
 		if err := run.Err(); err != nil {

@@ -50,6 +50,7 @@ type Store struct {
 	log       *zap.Logger
 	hub       *hub
 	lost      lostReplies
+	clock     redisClock
 	standings *lru.Cache[string, *standing] // by account
 	creds     credentialCache
 }

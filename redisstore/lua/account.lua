@@ -6,6 +6,7 @@
 --       order of relay.LimitNames ("-" keeps the plan's); "=" leaves a field as it is
 -- Returns {outcome, profile, created ms}: ok, already_exists or not_found
 local now = clock()
+if late(now) then return { 'late', now } end
 local profile = redis.call('HGET', KEYS[1], 'p')
 if ARGV[1] == 'create' and profile then return { 'already_exists', profile, '0' } end
 if ARGV[1] == 'change' and not profile then return { 'not_found', '', '0' } end

@@ -26,6 +26,7 @@
 --   of backlog_full "stale" when waiting jobs may have expired: settle, run again
 local t = redis.call('TIME')
 local clock = t[1] .. string.sub('00000' .. t[2], -6, -4)
+if clock > ARGV[#ARGV] then return { 'late', tonumber(clock) } end -- see guard.lua
 local a = redis.call('HMGET', KEYS[1], 'p', 'k:' .. ARGV[3], 'c', 'q', 'em', 'es', 'w')
 
 -- An entry's id is ours to choose, so that the record can hold it from the

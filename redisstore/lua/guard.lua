@@ -7,6 +7,11 @@ local function clock()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- The last argument of every script is when the relay stops waiting for it, in
+-- Redis' time (ms). A run that comes later (a server that hung, a queue that
+-- waited) must do nothing, for nobody would learn of it: it answers {'late', now}.
+local function late(now) return now > tonumber(ARGV[#ARGV]) end
+
 -- Why a key may not act now, or nil. state is the account's field k:<key id>:
 -- the key's expiry in milliseconds, 0 for none; absent when revoked.
 local function key_refusal(state, now)

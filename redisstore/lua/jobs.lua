@@ -28,6 +28,7 @@ local STATE, CREATED, LIFETIME, ATTEMPTS, DELIVERIES, ENTRY, TIME, DEVICE, TOKEN
 local ACCT, STREAM, DUE, EVENTS, DEAD, READY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local ACCOUNT, ACTOR = ARGV[1], ARGV[2]
 local now = clock()
+if late(now) then return { 'late', now } end
 local ring = false -- whether devices of the account should claim again
 
 local function decode(text)

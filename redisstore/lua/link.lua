@@ -7,6 +7,8 @@
 -- Returns {outcome, detail}: ok; link_code_invalid; limit_reached, detail = the
 --   limit (the code stays good); profile, detail = the account's profile: run
 --   again with its limit
+local now = clock()
+if late(now) then return { 'late', now } end
 if redis.call('HEXISTS', KEYS[3], ARGV[1]) == 1 then return { 'ok', '' } end
 if redis.call('EXISTS', KEYS[2]) == 0 then return { 'link_code_invalid', '' } end
 local profile = redis.call('HGET', KEYS[1], 'p')

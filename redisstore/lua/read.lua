@@ -8,6 +8,7 @@
 -- Returns {outcome, now, …}: job → record; quota → profile, counters, waiting,
 --   running; keys → revision, {entries}; or not_found, or a refusal of guard.lua
 local now = clock()
+if late(now) then return { 'late', now } end
 local refusal = guard(KEYS[1], KEYS[2], ARGV[1], ARGV[2], now)
 if refusal then return { refusal, now } end
 local answer = { 'ok', now }
