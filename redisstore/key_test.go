@@ -1,0 +1,56 @@
+package redisstore_test
+
+import (
+	"testing"
+
+	"linkrelay/redisstore"
+	"linkrelay/relay"
+)
+
+// All replies of a key's creation are lost. The identical request, sent again,
+// comes with another key, for each is made when it is asked for: it is refused,
+// rather than answered with a key that is not there.
+func TestLostKeyIsNotTakenForAnother(t *testing.T) {
+	t.Parallel()
+	b := newSpoilt(t)
+	dev := b.device("d")
+	c := dev()
+	create := func() (relay.Key, error) {
+		return b.s.CreateKey(t.Context(), c, relay.KeySpec{ID: "lp_live_" + relay.RandomText(16), Secret: "secret", Name: "k",
+			Environment: relay.Live, Schemes: []relay.Scheme{relay.SchemeLinkPeeler}, Scopes: relay.DefaultScopes})
+	}
+	b.p.spoil(cut, redisstore.ScriptSHA("key"), 2)
+	wantCode(t, b.err(create()), relay.StoreUnavailable)
+	wantCode(t, b.err(create()), relay.NonceReplayed)
+	inv, err := b.s.KeyInventory(t.Context(), dev())
+	b.must(inv, err)
+	if len(inv.Keys) != 1 {
+		t.Fatalf("%d keys, want the one whose answer was lost", len(inv.Keys))
+	}
+	credentials, err := b.rdb.Exists(t.Context(), "lr:key:"+inv.Keys[0].ID).Result()
+	b.must(credentials, err)
+	if credentials != 1 {
+		t.Error("the key in the inventory has no credential")
+	}
+
+	c = dev()
+	b.p.spoil(cut, redisstore.ScriptSHA("key"), 2)
+	wantCode(t, b.err(b.s.RevokeKey(t.Context(), c, inv.Keys[0].ID)), relay.StoreUnavailable)
+	after, err := b.s.RevokeKey(t.Context(), c, inv.Keys[0].ID) // the identical request
+	b.must(after, err)
+	if len(after.Keys) != 0 {
+		t.Errorf("%d keys are left", len(after.Keys))
+	}
+}
+
+// A nonce that revoked one key does not seem to revoke another.
+func TestLostRevocationIsNotTakenForAnother(t *testing.T) {
+	t.Parallel()
+	b := newSpoilt(t)
+	dev := b.device("d")
+	one, two := b.platformOf(dev)().KeyID, b.platformOf(dev)().KeyID
+	c := dev()
+	b.p.spoil(cut, redisstore.ScriptSHA("key"), 2)
+	wantCode(t, b.err(b.s.RevokeKey(t.Context(), c, one)), relay.StoreUnavailable)
+	wantCode(t, b.err(b.s.RevokeKey(t.Context(), c, two)), relay.NonceReplayed)
+}
