@@ -2,7 +2,9 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +29,8 @@ import (
 // has a timer at its next deadline, and a slow claim as the backstop.
 type hub struct {
 	log    *zap.Logger
-	sub    *redis.PubSub
+	rdb    redis.UniversalClient
+	sub    *redis.PubSub // the present one; changed under mu
 	ended  chan struct{}
 	mu     sync.Mutex
 	rooms  map[string]*room
@@ -47,22 +50,60 @@ type room struct {
 const (
 	backstop = 75 * time.Second
 	nudge    = 200 * time.Millisecond
+
+	silence     = 2 * time.Second // after which a subscription is probed, and after which again it is dead
+	resubscribe = 100 * time.Millisecond
 )
 
 func newHub(rdb redis.UniversalClient, log *zap.Logger) *hub {
-	h := &hub{log: log, sub: rdb.Subscribe(context.Background(), bellChannel), ended: make(chan struct{}),
-		rooms: map[string]*room{}, waits: map[string]map[*watch]struct{}{}}
+	h := &hub{log: log, rdb: rdb, ended: make(chan struct{}), rooms: map[string]*room{}, waits: map[string]map[*watch]struct{}{}}
+	h.sub = rdb.Subscribe(context.Background(), bellChannel)
 	go h.listen()
 	return h
 }
 
-// listen hands bells on until close. The client's channel pings the connection
-// and subscribes again when it is dead; bells may have been missed then, so
-// everybody looks.
+// listen hands bells on until close, over one subscription after the other.
 func (h *hub) listen() {
 	defer close(h.ended)
-	bells := h.sub.ChannelWithSubscriptions(redis.WithChannelSize(4096), redis.WithChannelHealthCheckInterval(2*time.Second))
-	for m := range bells {
+	for sub := h.sub; sub != nil; sub = h.renew() {
+		h.hear(sub)
+		_ = sub.Close() // it is dead already
+	}
+}
+
+// renew subscribes again after a pause; nil when the hub is closed.
+func (h *hub) renew() *redis.PubSub {
+	time.Sleep(resubscribe)
+	sub := h.rdb.Subscribe(context.Background(), bellChannel) // dials: not under mu
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		_ = sub.Close()
+		return nil
+	}
+	h.sub = sub
+	return sub
+}
+
+// hear hands bells on until the connection breaks, or is silent to a probe: a
+// peer that went without a word would else go unnoticed. A new subscription
+// makes everybody look, for bells may have been missed.
+func (h *hub) hear(sub *redis.PubSub) {
+	probed := false
+	for {
+		m, err := sub.ReceiveTimeout(context.Background(), silence)
+		var quiet net.Error
+		if errors.As(err, &quiet) && quiet.Timeout() && !probed {
+			probed = true
+			err = sub.Ping(context.Background())
+			if err == nil {
+				continue
+			}
+		}
+		if err != nil {
+			return
+		}
+		probed = false
 		switch m := m.(type) {
 		case *redis.Subscription:
 			h.wakeAll()
@@ -73,14 +114,14 @@ func (h *hub) listen() {
 }
 
 func (h *hub) close() {
-	_ = h.sub.Close() // the connection may be gone already
-	<-h.ended
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.closed = true
+	_ = h.sub.Close() // the connection may be gone already
 	for _, r := range h.rooms {
 		r.timer.Stop()
 	}
+	h.mu.Unlock()
+	<-h.ended
 }
 
 func (h *hub) bell(text string) {

@@ -94,11 +94,16 @@ func (s *Server) Restart() error {
 	c := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1})
 	defer func() { _ = c.Close() }()
 	for range 500 {
-		if err = c.Ping(context.Background()).Err(); err == nil {
+		err = c.Ping(context.Background()).Err()
+		var reply redis.Error // such as NOAUTH: it answers
+		if err == nil || errors.As(err, &reply) && !redis.HasErrorPrefix(err, "LOADING") {
 			return nil
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+	s.cmd = nil
 	return err
 }
 
