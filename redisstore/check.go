@@ -39,6 +39,12 @@ func (s *Store) check(ctx context.Context) error {
 	if !supported(info) {
 		return fmt.Errorf("RELAY_REDIS_URL: the server is version %s; the relay needs Redis 7.0 or Valkey 8.0 or newer: upgrade it", version(info))
 	}
+	if info["role"] == "slave" && info["slave_read_only"] != "0" {
+		return errors.New("RELAY_REDIS_URL: the server is a read-only replica of another, and the relay writes with every request; name the primary")
+	}
+	if s.opt.Durability == DurabilityReplica && info["connected_slaves"] == "0" {
+		s.log.Warn("RELAY_DURABILITY=replica, and Redis has no replica connected: while that is so every admission is answered 503; attach one, or choose none")
+	}
 	if s.opt.Durability == DurabilityFsync && !atLeast(info["redis_version"], 7, 2) {
 		return fmt.Errorf("RELAY_DURABILITY=fsync: needs WAITAOF of Redis 7.2, and the server is %s; upgrade it or choose replica or none", version(info))
 	}

@@ -176,21 +176,43 @@ func TestServerTooOld(t *testing.T) {
 	open(t, as(t, "redis_version:7.0.15", "redis_version:7.2.15", "aof_enabled:0", "aof_enabled:1"), fsync)
 }
 
+// warnings opens a store and returns what its start warns of.
+func warnings(t *testing.T, url string, change ...func(*redisstore.Options)) string {
+	t.Helper()
+	core, logs := observer.New(zapcore.WarnLevel)
+	open(t, url, append(change, func(o *redisstore.Options) { o.Log = zap.New(core) })...)
+	var text strings.Builder
+	for _, e := range logs.All() {
+		text.WriteString(e.Message + "\n")
+	}
+	return text.String()
+}
+
 // What only may lose jobs is said, and does not stop the start.
 func TestServerThatForgetsIsWarnedOf(t *testing.T) {
 	t.Parallel()
-	warnings := func(url string) string {
-		core, logs := observer.New(zapcore.WarnLevel)
-		open(t, url, func(o *redisstore.Options) { o.Log = zap.New(core) })
-		var text strings.Builder
-		for _, e := range logs.All() {
-			text.WriteString(e.Message + "\n")
-		}
-		return text.String()
-	}
-	says(t, warnings(servers["redis"]), "keeps no append-only file", "set appendonly yes")
-	if got := warnings(redistest.Start(t, "--appendonly", "yes").URL()); got != "" {
+	says(t, warnings(t, servers["redis"]), "keeps no append-only file", "set appendonly yes")
+	if got := warnings(t, redistest.Start(t, "--appendonly", "yes").URL()); got != "" {
 		t.Errorf("a server as it should be is warned of: %q", got)
+	}
+}
+
+// A replica takes no writes, and without one nothing is ever confirmed by one.
+func TestReplicasOfTheServer(t *testing.T) {
+	t.Parallel()
+	primary := redistest.Start(t, "--appendonly", "yes")
+	durable := func(o *redisstore.Options) { o.Durability = redisstore.DurabilityReplica }
+	says(t, warnings(t, primary.URL(), durable), "RELAY_DURABILITY=replica", "no replica connected", "attach one, or choose none")
+
+	host, port, _ := strings.Cut(primary.Addr, ":")
+	replica := redistest.Start(t, "--replicaof", host+" "+port)
+	says(t, refused(t, replica.URL()), "RELAY_REDIS_URL: ", "read-only replica", "name the primary")
+	waitUntil(t, func() bool {
+		info, err := primary.Client(t).Info(t.Context(), "replication").Result()
+		return err == nil && strings.Contains(info, "connected_slaves:1")
+	})
+	if got := warnings(t, primary.URL(), durable); got != "" {
+		t.Errorf("a server with a replica is warned of: %q", got)
 	}
 }
 
