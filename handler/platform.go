@@ -15,7 +15,8 @@ type platformStore interface {
 	// Admit is the admission step. Windows is set whenever they were read, also
 	// beside an error.
 	Admit(ctx context.Context, by relay.Caller, r *relay.JobRequest) (relay.Admission, error)
-	// Job and JobByKey hold their answer until the job is final or wait is over.
+	// Job and JobByKey hold their answer until the job is final, or wait or ctx
+	// is over; ctx ends the wait only, never a read under way.
 	Job(ctx context.Context, by relay.Caller, jobID string, wait time.Duration) (relay.Job, error)
 	JobByKey(ctx context.Context, by relay.Caller, idempotencyKey string, wait time.Duration) (relay.Job, error)
 	Cancel(ctx context.Context, by relay.Caller, jobID string) (relay.Job, error)
@@ -117,7 +118,9 @@ func (h *Handler) job(c *call) error {
 	if err != nil {
 		return err
 	}
-	job, err := h.store.Job(c.ctx(), c.caller, id, wait)
+	ctx, end := h.held(c, wait)
+	defer end()
+	job, err := h.store.Job(ctx, c.caller, id, wait)
 	return c.replyJob(&job, err)
 }
 
@@ -128,8 +131,28 @@ func (h *Handler) jobByKey(c *call) error {
 	if err := c.valid(); err != nil {
 		return err
 	}
-	job, err := h.store.JobByKey(c.ctx(), c.caller, key, wait)
+	ctx, end := h.held(c, wait)
+	defer end()
+	job, err := h.store.JobByKey(ctx, c.caller, key, wait)
 	return c.replyJob(&job, err)
+}
+
+// held returns the context of an answer that may be held. It ends with the
+// client and with the replica: held answers must not use up the drain's time.
+// The store answers then with the job as last seen.
+func (h *Handler) held(c *call, wait time.Duration) (context.Context, context.CancelFunc) {
+	if wait <= 0 {
+		return c.ctx(), func() {}
+	}
+	ctx, cancel := context.WithCancel(c.ctx())
+	go func() {
+		select {
+		case <-h.draining:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // cancel cancels a job: DELETE /api/links/jobs/{id}.

@@ -1,7 +1,9 @@
 package handler_test
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"testing"
 	"time"
@@ -96,6 +98,48 @@ func TestReadingAJob(t *testing.T) {
 	h.Drain() // a replica that is going away answers at once
 	if get("/api/links/jobs/" + jobID + "?wait=25"); asked.wait != 0 {
 		t.Errorf("asked %+v while draining", asked)
+	}
+}
+
+// holdingStore holds every answer for as long as it may.
+type holdingStore struct {
+	*fakeStore
+	held chan struct{}
+}
+
+func (s holdingStore) Job(ctx context.Context, _ relay.Caller, id string, _ time.Duration) (relay.Job, error) {
+	s.held <- struct{}{}
+	<-ctx.Done()
+	return relay.Job{ID: id, State: relay.Running}, nil
+}
+
+func (s holdingStore) JobByKey(ctx context.Context, by relay.Caller, _ string, wait time.Duration) (relay.Job, error) {
+	return s.Job(ctx, by, jobID, wait)
+}
+
+// Answers that are held when the drain begins are given at once: a platform
+// that polls must not use up the time that a replica has to stop.
+func TestDrainEndsHeldAnswers(t *testing.T) {
+	store := holdingStore{newStore(), make(chan struct{})}
+	h, err := handler.New(handler.Options{}, store, newLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan *httptest.ResponseRecorder, 2)
+	for _, target := range []string{"/api/links/jobs/" + jobID + "?wait=25", "/api/links/jobs?idempotencyKey=k1&wait=25"} {
+		go func() { answers <- do(h.Public(), signed(platform, "GET", target, "")) }()
+		<-store.held
+	}
+	h.Drain()
+	for range 2 {
+		select {
+		case w := <-answers:
+			if job := decode[relay.Job](t, w, http.StatusOK); job.ID != jobID {
+				t.Errorf("job %+v", job)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("the answer is still held")
+		}
 	}
 }
 

@@ -422,3 +422,19 @@ func TestCancelRefundsOnce(t *testing.T) {
 		}
 	})
 }
+
+// A wait that has ended, because the caller left or the replica drains, is
+// answered with the job as it is: not as an outage.
+func TestWaitThatEndedIsNoOutage(t *testing.T) {
+	onBoth(t, func(b *bench) {
+		dev := b.device("d")
+		api := b.platformOf(dev)
+		job := b.admit(api(), "k")
+		ended, end := context.WithCancel(b.t.Context())
+		end()
+		got, err := b.s.Job(ended, api(), job.ID, time.Minute)
+		if b.must(got, err); got.ID != job.ID || got.State != relay.Queued {
+			b.t.Errorf("%+v", got)
+		}
+	})
+}

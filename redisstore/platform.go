@@ -12,7 +12,8 @@ import (
 )
 
 // Job returns a job by its id. With a wait it returns when the job is final or
-// the wait is over, whichever comes first.
+// the wait is over, whichever comes first. ctx ends the wait as well, without
+// an error.
 func (s *Store) Job(ctx context.Context, c relay.Caller, jobID string, wait time.Duration) (relay.Job, error) {
 	ref, created, ok := relay.ParseJobID(jobID)
 	if !ok {
@@ -33,7 +34,8 @@ func (s *Store) readJob(ctx context.Context, c relay.Caller, ref, created string
 		done = s.hub.watch(key) // before the read: a bell between the two is not missed
 		defer done.close()
 	}
-	v, err := s.read(ctx, c, key, "job", created, flag(wait > 0))
+	reads := context.WithoutCancel(ctx) // a wait that ends is no outage
+	v, err := s.read(reads, c, key, "job", created, flag(wait > 0))
 	if err != nil {
 		return relay.Job{}, err
 	}
@@ -50,7 +52,7 @@ func (s *Store) readJob(ctx context.Context, c relay.Caller, ref, created string
 
 // awaitFinal reads the job again when its bell rings (which a new subscription
 // does as well: bells may have been missed), when it expires, and at the end of
-// the wait. A caller who has gone gets the state as last seen.
+// the wait. When ctx ends it returns the state as last seen.
 func (s *Store) awaitFinal(ctx context.Context, ref, key string, job relay.Job, now int64, wait time.Duration, done *watch) (relay.Job, error) {
 	end := time.NewTimer(min(wait, job.ExpiresAt.Sub(at(now))))
 	defer end.Stop()
@@ -62,7 +64,7 @@ func (s *Store) awaitFinal(ctx context.Context, ref, key string, job relay.Job, 
 		case <-end.C:
 			over = true
 		}
-		again, err := s.peek(ctx, ref, key)
+		again, err := s.peek(context.WithoutCancel(ctx), ref, key)
 		if err != nil || again.ID != job.ID {
 			return job, err
 		}
