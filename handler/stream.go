@@ -2,9 +2,11 @@ package handler
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -126,7 +128,9 @@ func (s *stream) run() string {
 			err = s.claim()
 		}
 	}
-	if s.c.ctx().Err() != nil {
+	// After any write that failed net/http ends the request's context, so that
+	// alone does not say that the client went away.
+	if s.c.ctx().Err() != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return string(clientGone)
 	}
 	s.c.cause = err

@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 
 	"linkrelay/handler"
 	"linkrelay/relay"
@@ -98,12 +101,17 @@ type desk struct {
 // after hello, finds nothing unless a test already put something in.
 func connect(t *testing.T, session *fakeSession, o handler.Options) *desk {
 	t.Helper()
+	return connectLogged(t, session, o, nil)
+}
+
+func connectLogged(t *testing.T, session *fakeSession, o handler.Options, log *zap.Logger) *desk {
+	t.Helper()
 	store := newStore()
 	store.connect = func(int) (relay.Session, error) { return session, nil }
 	if len(session.claims) == 0 {
 		session.claims <- claimed{}
 	}
-	h := newHandler(t, store, o, nil)
+	h := newHandler(t, store, o, log)
 	conn, err := net.Dial("tcp", listen(t, h.Public()))
 	if err != nil {
 		t.Fatal(err)
@@ -292,10 +300,13 @@ func TestOffersGoBackOnDrain(t *testing.T) {
 }
 
 // A client that does not read is disconnected within the frame timeout, and
-// what it was not sent goes back.
+// what it was not sent goes back. The log says why the stream ended.
 func TestSlowReaderIsDisconnected(t *testing.T) {
 	session := newSession()
-	d := connect(t, session, handler.Options{FrameTimeout: 200 * time.Millisecond})
+	core, logs := observer.New(zap.InfoLevel)
+	logged := make(chan struct{}, 8)
+	log := zap.New(core, zap.Hooks(func(zapcore.Entry) error { logged <- struct{}{}; return nil }))
+	d := connectLogged(t, session, handler.Options{FrameTimeout: 200 * time.Millisecond}, log)
 	d.hello()
 	_ = d.conn.(*net.TCPConn).SetReadBuffer(4096)
 	var offers []relay.Delivery
@@ -311,6 +322,10 @@ func TestSlowReaderIsDisconnected(t *testing.T) {
 	}
 	if n := len(session.givenBack()); n == 0 || n == len(offers) {
 		t.Errorf("%d of %d offers were given back", n, len(offers))
+	}
+	<-logged
+	if text := everything(logs); !strings.Contains(text, "code:slow_reader") {
+		t.Errorf("log %s", text)
 	}
 }
 
