@@ -251,7 +251,7 @@ func (h *Handler) profile(c *call) error {
 	w, r := c.g.Writer, c.g.Request
 	switch strings.TrimPrefix(c.g.Param("profile"), "/") {
 	case "cmdline":
-		return relay.NewError(relay.NotFound, "")
+		return relay.NewError(relay.NotFound, "the command line is not shown")
 	case "profile":
 		pprof.Profile(w, r)
 	case "symbol":

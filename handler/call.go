@@ -1,6 +1,7 @@
 package handler
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -110,12 +111,26 @@ var (
 
 // reply answers with v as JSON.
 func (c *call) reply(status int, v any) error {
-	body, err := json.Marshal(v)
+	body, err := appendJSON(nil, v)
 	if err != nil {
 		return err
 	}
 	c.write(status, jsonType, body)
 	return nil
+}
+
+// appendJSON appends v as JSON on one line. It does without json.Marshal's
+// escapes for HTML: most of what is answered here are URLs, and whoever reads
+// one with grep should not meet \u0026 for &. Control characters are escaped
+// all the same.
+func appendJSON(dst []byte, v any) ([]byte, error) {
+	out := bytes.NewBuffer(dst)
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return dst, err
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
 func (c *call) write(status int, contentType []string, body []byte) {

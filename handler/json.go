@@ -278,6 +278,8 @@ func (c *call) readStrings(into *[]string) error {
 	return err
 }
 
+var byteOrderMark = []byte("\ufeff")
+
 var errEmptyBody = relay.NewError(relay.BodyMalformed, "the body is empty")
 
 // malformed renders a syntax error. Its own text is not used: it quotes the
@@ -289,6 +291,8 @@ func (c *call) malformed(err error) error {
 		e := relay.NewError(relay.JSONDuplicateKey, "a name may appear once in an object")
 		e.Pointer = bounded(string(syntax.JSONPointer))
 		return e
+	case bytes.HasPrefix(c.body(), byteOrderMark):
+		return relay.NewError(relay.BodyMalformed, "the body begins with a byte order mark; send (and sign) it without")
 	case syntax != nil:
 		return relay.NewError(relay.BodyMalformed, "not JSON in UTF-8 at byte "+strconv.FormatInt(syntax.ByteOffset, 10))
 	case errors.Is(err, io.EOF):

@@ -71,6 +71,9 @@ func TestStrictJSON(t *testing.T) {
 			if !reflect.DeepEqual(pointers, tt.pointers) {
 				t.Errorf("pointers %q, want %q", pointers, tt.pointers)
 			}
+			if tt.name == "byte order mark" && !strings.Contains(e.Detail, tt.name) {
+				t.Errorf("detail %q", e.Detail)
+			}
 			if strings.Contains(w.Body.String(), canary) {
 				t.Errorf("the answer echoes the input: %s", w.Body)
 			}
@@ -160,4 +163,17 @@ func FuzzFetchBody(f *testing.F) {
 			t.Errorf("context %q", got.Context)
 		}
 	})
+}
+
+// Most of what is answered are URLs, and people read them with grep and sed.
+func TestURLsAreAnsweredAsTheyAre(t *testing.T) {
+	store := newStore()
+	const result = `{"finalUrl":"https://e.com/?a=1&b=<2>"}`
+	store.job = func(relay.Caller, string, time.Duration) (relay.Job, error) {
+		return relay.Job{ID: jobID, State: relay.Succeeded, RowID: "a&b", Result: []byte(result)}, nil
+	}
+	w := do(newHandler(t, store, handler.Options{}, nil).Public(), signed(platform, "GET", "/api/links/jobs/"+jobID, ""))
+	if body := w.Body.String(); !strings.Contains(body, `"result":`+result) || !strings.Contains(body, `"rowId":"a&b"`) {
+		t.Errorf("answer %s", body)
+	}
 }

@@ -1,7 +1,6 @@
 package handler
 
 import (
-	"encoding/json"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -31,7 +30,7 @@ func (c *call) problem(shared *relay.Error) {
 		header.Set("Connection", "close")
 		c.readDeadline(time.Now().Add(lingerTimeout))
 	}
-	body, err := json.Marshal(&e)
+	body, err := appendJSON(nil, &e)
 	if err != nil { // every member is plain text or a number
 		body = []byte(`{"code":"internal_error","status":500}`)
 		e.Status = http.StatusInternalServerError

@@ -136,5 +136,10 @@ func (h *Handler) chain(r *route) []func(*call) error {
 	return append(steps, readQuery, r.do)
 }
 
-func notFound(*call) error         { return relay.NewError(relay.NotFound, "") }
-func methodNotAllowed(*call) error { return relay.NewError(relay.MethodNotAllowed, "") }
+func notFound(*call) error {
+	return relay.NewError(relay.NotFound, "no such path; a path is matched exactly: case, slashes, no slash at its end")
+}
+
+func methodNotAllowed(c *call) error {
+	return relay.NewError(relay.MethodNotAllowed, "this path takes "+c.g.Writer.Header().Get("Allow"))
+}

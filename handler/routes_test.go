@@ -90,10 +90,14 @@ func TestEveryOperatorRouteIsGuarded(t *testing.T) {
 func TestUnknownPathAndMethod(t *testing.T) {
 	h := newHandler(t, newStore(), handler.Options{}, nil)
 	for _, path := range []string{"/", "/api", "/api/links/fetch/", "/API/links/fetch", "/api//links/fetch", "/api/links/jobs/a/b"} {
-		wantProblem(t, do(h.Public(), httptest.NewRequest(http.MethodGet, path, nil)), relay.NotFound)
+		if e := wantProblem(t, do(h.Public(), httptest.NewRequest(http.MethodGet, path, nil)), relay.NotFound); !strings.Contains(e.Detail, "exactly") {
+			t.Errorf("%s: %q", path, e.Detail)
+		}
 	}
 	w := do(h.Public(), httptest.NewRequest(http.MethodPut, "/api/links/jobs/"+jobID, strings.NewReader("x")))
-	wantProblem(t, w, relay.MethodNotAllowed)
+	if e := wantProblem(t, w, relay.MethodNotAllowed); !strings.Contains(e.Detail, "GET") {
+		t.Errorf("detail %q", e.Detail)
+	}
 	if allow := w.Header().Get("Allow"); !strings.Contains(allow, "GET") || !strings.Contains(allow, "DELETE") {
 		t.Errorf("Allow %q", allow)
 	}
