@@ -21,7 +21,7 @@ import (
 func (s *Store) Admit(ctx context.Context, c relay.Caller, r *relay.JobRequest) (relay.Admission, error) {
 	k := accountKeys(c.Account)
 	ref := relay.JobRef(c.Account, r.IdempotencyKey)
-	by := s.prove(c)
+	by := s.prove(c, ref)
 	keys := []string{k.account(), by.nonce, k.job(ref), k.stream(), k.due(), k.events()}
 	body := recordBody(r)
 	var out relay.Admission
@@ -123,10 +123,10 @@ func windows(counters string, limits relay.Limits, now int64) ([]relay.Window, e
 }
 
 // lostReplies remembers the operation ids of runs whose outcome this replica
-// never learned, by nonce: when the caller sends the identical request again,
-// the script recognises its own earlier run and the nonce does not refuse it.
-// Bounded; a nonce that falls out is refused
-// as replayed, with the id of the job it made.
+// never learned, by nonce and what they were about: when the caller sends the
+// identical request again, the script recognises its own earlier run and the
+// nonce does not refuse it. Bounded; a nonce that falls out is refused as
+// replayed, with the id of the job it made.
 type lostReplies struct{ ops *lru.Cache[string, string] }
 
 const maxLostReplies = 16384
@@ -136,21 +136,24 @@ func newLostReplies() lostReplies {
 	return lostReplies{ops}
 }
 
-// proof is a signed request's nonce marker, and the operation id of the runs on
-// its behalf.
-type proof struct{ nonce, op string }
+// proof is a signed request's nonce marker, what the request is about, and the
+// operation id of the runs on its behalf.
+type proof struct{ nonce, about, op string }
 
 // prove returns the proof of a request: with the operation id whose outcome is
 // open, taken out so that only one request continues it, or with a new one. A
-// number, for Redis keeps those without an allocation of their own.
-func (s *Store) prove(c relay.Caller) proof {
-	nonce := accountKeys(c.Account).nonce(c.KeyID, c.Nonce)
+// number, for Redis keeps those without an allocation of their own. about tells
+// requests apart that a careless signer sends under one nonce.
+func (s *Store) prove(c relay.Caller, about string) proof {
+	p := proof{accountKeys(c.Account).nonce(c.KeyID, c.Nonce), about, ""}
 	if s.lost.ops.Len() > 0 {
-		if op, ok := s.lost.ops.Get(nonce); ok && s.lost.ops.Remove(nonce) {
-			return proof{nonce, op}
+		if op, ok := s.lost.ops.Get(p.nonce + about); ok && s.lost.ops.Remove(p.nonce+about) {
+			p.op = op
+			return p
 		}
 	}
-	return proof{nonce, newOperation()}
+	p.op = newOperation()
+	return p
 }
 
 // runFor runs a script on behalf of a signed request.
@@ -162,7 +165,7 @@ func (s *Store) runFor(ctx context.Context, p proof, sc *script, keys []string, 
 	return v, err
 }
 
-func (l lostReplies) remember(p proof) { l.ops.Add(p.nonce, p.op) }
+func (l lostReplies) remember(p proof) { l.ops.Add(p.nonce+p.about, p.op) }
 
 func newOperation() string { return strconv.FormatInt(rand.Int64(), 10) } // unique, not secret
 

@@ -59,7 +59,7 @@ func (s *Store) RevokeKey(ctx context.Context, c relay.Caller, keyID string) (re
 
 func (s *Store) changeKeys(ctx context.Context, c relay.Caller, verb, keyID string, expires int64, entry string) (relay.KeyInventory, error) {
 	k := accountKeys(c.Account)
-	by := s.prove(c)
+	by := s.prove(c, verb+keyID)
 	var inv relay.KeyInventory
 	err := s.withStanding(c.Account, func(st *standing) (string, error) {
 		v, err := s.runFor(ctx, by, keyScript, []string{k.account(), k.keyInventory(), k.events(), by.nonce},

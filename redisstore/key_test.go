@@ -43,8 +43,9 @@ func TestLostKeyIsNotTakenForAnother(t *testing.T) {
 	}
 }
 
-// A nonce that revoked one key does not seem to revoke another.
-func TestLostRevocationIsNotTakenForAnother(t *testing.T) {
+// A nonce whose reply was lost serves no second purpose: it does not seem to
+// revoke another key, nor make another job.
+func TestLostNonceServesNoSecondPurpose(t *testing.T) {
 	t.Parallel()
 	b := newSpoilt(t)
 	dev := b.device("d")
@@ -53,4 +54,14 @@ func TestLostRevocationIsNotTakenForAnother(t *testing.T) {
 	b.p.spoil(cut, redisstore.ScriptSHA("key"), 2)
 	wantCode(t, b.err(b.s.RevokeKey(t.Context(), c, one)), relay.StoreUnavailable)
 	wantCode(t, b.err(b.s.RevokeKey(t.Context(), c, two)), relay.NonceReplayed)
+
+	c = b.caller(two, "")
+	b.p.spoil(cut, redisstore.ScriptSHA("admit"), 2)
+	wantCode(t, b.err(b.s.Admit(t.Context(), c, request("one"))), relay.StoreUnavailable)
+	wantCode(t, b.err(b.s.Admit(t.Context(), c, request("two"))), relay.NonceReplayed)
+	wantCode(t, b.err(b.s.Quota(t.Context(), c)), relay.NonceReplayed)
+	b.must(b.s.Admit(t.Context(), c, request("one"))) // the identical request
+	if got := b.traces(b.rdb); got != oneJob {
+		t.Errorf("it left %+v", got)
+	}
 }

@@ -95,7 +95,7 @@ func (s *Store) Cancel(ctx context.Context, c relay.Caller, jobID string) (relay
 		return relay.Job{}, refusal(string(relay.NotFound))
 	}
 	k := accountKeys(c.Account)
-	by := s.prove(c)
+	by := s.prove(c, jobID)
 	var job relay.Job
 	err := s.withStanding(c.Account, func(st *standing) (string, error) {
 		v, err := s.runFor(ctx, by, cancelScript, k.life(k.job(ref), by.nonce), c.Account, c.KeyID,
@@ -159,7 +159,7 @@ func backlog(waiting, running string, l relay.Limits) relay.Backlog {
 // read runs read.lua on behalf of a signed request.
 func (s *Store) read(ctx context.Context, c relay.Caller, key, what, created, watched string) (*reply, error) {
 	k := accountKeys(c.Account)
-	by := s.prove(c)
+	by := s.prove(c, what+key)
 	v, err := s.runFor(ctx, by, readScript, []string{k.account(), by.nonce, key},
 		c.KeyID, by.op, c.NonceTTL.Milliseconds(), what, created, watched)
 	if err != nil {

@@ -16,10 +16,6 @@ local refusal = guard(KEYS[1], KEYS[4], ARGV[3], ARGV[4], now)
 if refusal then return { refusal, '' } end
 local again = redis.call('GET', KEYS[4]) == ARGV[4]
 local id, kind = ARGV[7], 'key.created'
--- A run whose reply never came made another key than this one, and nobody has
--- its secret: it must not pass for this one.
-local there = redis.call('HEXISTS', KEYS[2], id) == 1
-if again and there ~= (ARGV[6] == 'add') then return { 'nonce_replayed', '' } end
 if not again and ARGV[6] == 'add' then
   local profile = redis.call('HGET', KEYS[1], 'p')
   if profile ~= ARGV[10] then return { 'profile', profile } end
