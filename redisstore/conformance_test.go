@@ -438,3 +438,28 @@ func TestWaitThatEndedIsNoOutage(t *testing.T) {
 		}
 	})
 }
+
+// The audit trail says what an account became in the words of the calls that
+// change it.
+func TestEventsOfAnAccountAreReadable(t *testing.T) {
+	onBoth(t, func(b *bench) {
+		end := time.Date(2030, 1, 31, 12, 0, 0, 0, time.UTC)
+		b.must(b.s.ChangeAccount(b.t.Context(), b.account, relay.AccountChange{
+			Membership: &relay.Membership{State: relay.MembershipPastDue, EndsAt: &end},
+			Overrides:  relay.LimitOverrides{PerDay: ptr(int64(5)), MaxKeys: ptr(int64(0))},
+		}))
+		page, err := b.s.Events(b.t.Context(), b.account, "", 10)
+		b.must(page, err)
+		var got []map[string]string // the newest first
+		for _, e := range page.Items {
+			got = append(got, e.About)
+		}
+		want := []map[string]string{
+			{"membership": "past_due", "endsAt": "2030-01-31T12:00:00Z", "plan": "business", "perDay": "5", "maxKeys": "0"},
+			{"membership": "active", "plan": "business"},
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			b.t.Error(diff)
+		}
+	})
+}

@@ -198,6 +198,12 @@ func (s *Store) Events(ctx context.Context, account, cursor string, limit int) (
 				}
 				e.About["jobId"] = relay.JobID(refOf(text), at(ms))
 			case "c":
+			case "profile":
+				p, err := parseProfile(text)
+				if err != nil {
+					return e, err
+				}
+				p.describe(e.About)
 			default:
 				e.About[k] = text
 			}

@@ -43,6 +43,20 @@ func parseProfile(text string) (profile, error) {
 	return p, nil
 }
 
+// describe adds what the profile holds to an event, under the names that the
+// operator's calls have for it.
+func (p profile) describe(about map[string]string) {
+	about["membership"], about["plan"] = string(p.membership.State), p.plan
+	if end := p.membership.EndsAt; end != nil {
+		about["endsAt"] = end.Format(time.RFC3339)
+	}
+	for i, v := range p.overrides.Values() {
+		if *v != nil {
+			about[relay.LimitNames[i]] = strconv.FormatInt(**v, 10)
+		}
+	}
+}
+
 // changeArgs are the ten fields as account.lua takes them: "=" leaves a field.
 func changeArgs(c relay.AccountChange) []any {
 	args := []any{"=", "=", "="}
