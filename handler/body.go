@@ -28,7 +28,7 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 const maxScratch = 32 << 10
 
 func (s *scratch) release() {
-	if cap(s.body) <= maxScratch {
+	if cap(s.body) <= maxScratch && s.src.Cap() <= maxScratch {
 		scratches.Put(s)
 	}
 }

@@ -177,7 +177,7 @@ func TestAnnouncedBodyTakesNoMemory(t *testing.T) {
 	body := &firstRead{}
 	r.Body = body
 	wantProblem(t, do(h.Public(), r), relay.BodyMalformed)
-	if body.room == 0 || body.room > 8<<10 {
+	if body.room == 0 || body.room > 32<<10 { // what an earlier request may have left, at most
 		t.Errorf("room for %d bytes before any of them came", body.room)
 	}
 }
