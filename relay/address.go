@@ -68,9 +68,11 @@ func PublicAddr(a netip.Addr) bool {
 func PublicHost(host string) bool {
 	host = strings.TrimSuffix(strings.ToLower(host), ".")
 	if strings.ContainsFunc(host, func(r rune) bool { return r >= 0x80 }) {
-		if ascii, err := hostProfile.ToASCII(host); err == nil { // full-width digits become digits
-			host = strings.TrimSuffix(ascii, ".")
+		ascii, err := hostProfile.ToASCII(host) // full-width letters and digits become plain
+		if err != nil {
+			return false // nobody can tell what a resolver makes of it
 		}
+		host = strings.TrimSuffix(ascii, ".")
 	}
 	if host == "" || !strings.Contains(host, ".") && !strings.Contains(host, ":") && !numeric(host) {
 		return false // "localhost", "metadata", "redis": a bare name is always local
@@ -91,7 +93,7 @@ func PublicHost(host string) bool {
 	return true
 }
 
-var hostProfile = idna.New(idna.MapForLookup(), idna.StrictDomainName(false))
+var hostProfile = idna.New(idna.MapForLookup(), idna.CheckHyphens(false), idna.StrictDomainName(false))
 
 func numeric(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
 

@@ -56,7 +56,7 @@ func TestPublicHost(t *testing.T) {
 	for host, want := range map[string]bool{
 		"example.com": true, "example.com.": true, "EXAMPLE.com": true, "xn--bcher-kva.example": true, "bücher.example": true,
 		"8.8.8.8": true, "2606:4700:4700::1111": true, "a_b.example.com": true, "10.example.com": true, "1e100.net": true,
-		"localhost": false, "LOCALHOST.": false, "x.localhost": false, "metadata": false, "metadata.google.internal": false,
+		"localhost": false, "LOCALHOST.": false, "x-.ｌｏｃａｌｈｏｓｔ": false, "x.ｌｏｃａｌｈｏｓｔ": false, "x\u0378.localhost": false, "☕.example": true, "x-.bücher.example": true, "x.localhost": false, "metadata": false, "metadata.google.internal": false,
 		"printer.local": false, "redis": false, "": false, ".": false,
 		"127.0.0.1": false, "127.1": false, "0177.0.0.1": false, "0x7f.0.0.1": false, "2130706433": false, "0x7f000001": false,
 		"017700000001": false, "127.0.0.1.": false, "１２７.0.0.1": false, "0": false, "0.0.0.0": false, "255.255.255.255": false,
