@@ -8,9 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
-	"unicode"
 
 	"linkrelay/relay"
 )
@@ -86,22 +84,8 @@ func (a answer) refusal() error {
 }
 
 func (a answer) foreign() error {
-	text := printable(string(a.body[:min(len(a.body), 1200)]), 300)
+	text := relay.OneLine(string(a.body[:min(len(a.body), 1200)]), 300)
 	return &AnswerError{Status: a.status, ContentType: a.header.Get("Content-Type"), Text: text}
-}
-
-// printable returns at most limit characters of s on one line.
-func printable(s string, limit int) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, ""))
-	if runes := []rune(s); len(runes) > limit {
-		s = string(runes[:limit])
-	}
-	return s
 }
 
 // statusOf returns the HTTP status an error reports, or 0.

@@ -52,7 +52,7 @@ func (e *delayedError) RetryDelay() time.Duration { return e.delay }
 // package say whether and when to retry by a method Retryable() bool and a
 // method RetryDelay() time.Duration.
 func failAction(err error) relay.Action {
-	a := relay.Action{Verb: relay.Fail, Error: printable(err.Error(), relay.MaxFailureText), Retryable: true}
+	a := relay.Action{Verb: relay.Fail, Error: relay.OneLine(err.Error(), relay.MaxFailureText), Retryable: true}
 	if a.Error == "" {
 		a.Error = "failed without a reason"
 	}

@@ -94,6 +94,7 @@ func (h *Handler) fail(c *call) error {
 	return h.act(c, relay.Action{Verb: relay.Fail, Retryable: true}, func(a *relay.Action) ([]field, func()) {
 		var delay *int64
 		return []field{{"error", &a.Error}, {"retryable", &a.Retryable}, {"delaySeconds", &delay}}, func() {
+			a.Error = relay.OneLine(a.Error, relay.MaxFailureText) // exceptions have many lines; the job must not wait for that
 			c.checkText("/error", a.Error, relay.MaxFailureText)
 			if delay == nil {
 				return

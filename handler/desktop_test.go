@@ -55,6 +55,8 @@ func TestActions(t *testing.T) {
 		{"complete", `{"lease":"l","result":{ "a" : [1] }}`, relay.Action{Result: []byte(`{"a":[1]}`)}},
 		{"complete", `{"lease":"l","result":null}`, relay.Action{Result: []byte(`null`)}},
 		{"fail", `{"lease":"l","error":"no route","retryable":false}`, relay.Action{Error: "no route"}},
+		{"fail", `{"lease":"l","error":"TypeError: x\n\tat y","retryable":true}`, relay.Action{Error: "TypeError: x  at y", Retryable: true}},
+		{"fail", `{"lease":"l","error":"` + strings.Repeat("é", relay.MaxFailureText+1) + `"}`, relay.Action{Error: strings.Repeat("é", relay.MaxFailureText), Retryable: true}},
 		{"fail", `{"lease":"l","error":"no route","delaySeconds":10}`, relay.Action{Error: "no route", Retryable: true, Delay: &delay}},
 	} {
 		store := newStore()

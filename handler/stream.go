@@ -118,7 +118,7 @@ func (s *stream) run() string {
 				return s.bye(codeStoreLost)
 			}
 			if signal.Kind == relay.FrameBye {
-				return s.bye(codeDeviceRemoved)
+				return s.bye(signal.Code)
 			}
 			err = s.signal(signal)
 		case <-s.session.Wake():
@@ -128,6 +128,9 @@ func (s *stream) run() string {
 			err = s.claim()
 		}
 	}
+	if errors.Is(err, errKeyGone) {
+		return s.bye(codeDeviceRemoved)
+	}
 	// After any write that failed net/http ends the request's context, so that
 	// alone does not say that the client went away.
 	if s.c.ctx().Err() != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -136,6 +139,9 @@ func (s *stream) run() string {
 	s.c.cause = err
 	return codeSlowReader
 }
+
+// errKeyGone ends a stream whose device key may not claim any more.
+var errKeyGone = errors.New("handler: the device's key is revoked or expired")
 
 // jittered spreads a duration by ±20 %, so that streams opened together do not
 // end together.
@@ -182,6 +188,9 @@ func (s *stream) claim() error {
 	ctx, cancel := context.WithTimeout(background, claimTimeout)
 	offers, err := s.session.Claim(ctx)
 	cancel()
+	if code := relay.CodeOf(err); err != nil && (code == relay.KeyRevoked || code == relay.KeyExpired) {
+		return errKeyGone
+	}
 	if err != nil {
 		s.retryLater(err)
 		return nil

@@ -218,9 +218,9 @@ func TestStreamSignals(t *testing.T) {
 	if d.next(relay.FrameKeys, &keys); keys.Revision != 7 {
 		t.Errorf("%+v", keys)
 	}
-	session.signals <- relay.Signal{Kind: relay.FrameBye}
+	session.signals <- relay.Signal{Kind: relay.FrameBye, Code: "replaced"}
 	var bye relay.Bye
-	if d.next(relay.FrameBye, &bye); bye.Code != "device_removed" {
+	if d.next(relay.FrameBye, &bye); bye.Code != "replaced" {
 		t.Errorf("%+v", bye)
 	}
 	d.wantEnd()
@@ -254,6 +254,19 @@ func TestStreamSurvivesTheStore(t *testing.T) {
 	if got := d.job(); got != "late" {
 		t.Errorf("job %s", got)
 	}
+}
+
+// A device whose key is gone hears so: trying again would not help.
+func TestStreamOfAGoneKeyEnds(t *testing.T) {
+	session := newSession()
+	session.claims <- claimed{err: relay.NewError(relay.KeyRevoked, "")}
+	d := connect(t, session, handler.Options{})
+	d.hello()
+	var bye relay.Bye
+	if d.next(relay.FrameBye, &bye); bye.Code != "device_removed" {
+		t.Errorf("%+v", bye)
+	}
+	d.wantEnd()
 }
 
 // On drain the desktop hears when to leave, nothing is claimed any more, and

@@ -318,7 +318,7 @@ const history = `
 		local now, created = string.match(ARGV[i], '^(%d+) (%-?%d+)$')
 		now, created = tonumber(now), tonumber(created)
 		local c = quota_open(text, now)
-		if created < 0 then quota_charge(c, limits, now) else quota_refund(c, limits, now, created) end
+		if created < 0 then quota_charge(c, limits, now) else quota_refund(c, created) end
 		text = quota_text(c)
 		out[#out + 1] = text
 	end
@@ -338,7 +338,7 @@ func runHistory(t rapid.TB, run lua, minute int64, from string, steps []step) []
 }
 
 // A refund gives back to the day and month it was taken from while they are
-// open, and to no other; the count is charges less refunds, never below zero.
+// open, and to no other, nor to the minute's rate; the count is charges less refunds, never below zero.
 func TestRefundGoesWhereItCameFrom(t *testing.T) {
 	limits := relay.Limits{PerMinute: 5, PerDay: 1000, PerMonth: 1000}
 	onBoth(t, func(t *testing.T, run lua) {
@@ -359,9 +359,6 @@ func TestRefundGoesWhereItCameFrom(t *testing.T) {
 					open = append(open[:i], open[i+1:]...)
 					days[s.refundOf/86_400_000]--
 					months[monthOf(time.UnixMilli(s.refundOf).UTC())]--
-					if now-s.refundOf < 60_000 {
-						tat = max(0, tat-stepOf(limits.PerMinute))
-					}
 				} else {
 					open = append(open, now)
 					days[now/86_400_000]++

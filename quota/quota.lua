@@ -60,10 +60,10 @@ local function quota_charge(c, limits, now)
   c.dused, c.mused = c.dused + 1, c.mused + 1
 end
 
--- Gives one request back to each window it was taken from (created,
--- milliseconds), if that window is still open.
-local function quota_refund(c, limits, now, created)
-  if limits[1] > 0 and now - created < 60000 then c.tat = math.max(0, c.tat - quota_step(limits[1])) end
+-- Gives one request back to the day and the month it was taken from (created,
+-- milliseconds), if that window is still open. The minute is a rate, not a
+-- quota: given back, it would let submitting and cancelling go on without end.
+local function quota_refund(c, created)
   local day = math.floor(created / 86400000)
   if day == c.day and c.dused > 0 then c.dused = c.dused - 1 end
   if quota_month(day) == c.month and c.mused > 0 then c.mused = c.mused - 1 end

@@ -60,6 +60,37 @@ func (s *Store) check(ctx context.Context) error {
 	return nil
 }
 
+// sample is what checkSeals seals.
+const sample = "linkrelay"
+
+// checkSeals refuses to start with key-encryption keys that do not open what is
+// sealed in this Redis: everything signed would be answered 500, and new
+// secrets would be sealed with a key that no other replica has.
+func (s *Store) checkSeals(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	defer cancel()
+	ring := s.opt.Keyring
+	samples, err := s.rdb.HGetAll(ctx, sealsKey).Result()
+	if err != nil {
+		return startError(err)
+	}
+	for id, sealed := range samples {
+		if _, held := ring.aeads[id]; !held {
+			return fmt.Errorf("RELAY_SECRET_KEYS: secrets in this Redis are sealed with key %q, which is not among them; put it back behind the first (or, when nothing it sealed matters any more, HDEL %s %s)", id, sealsKey, id)
+		}
+		if _, err := ring.open(sealed, sealsKey); err != nil {
+			return fmt.Errorf("RELAY_SECRET_KEYS: key %q is not the one that sealed the secrets in this Redis; give the original under that id, and a new key an id of its own", id)
+		}
+	}
+	if _, used := samples[ring.first]; used {
+		return nil
+	}
+	if err := s.rdb.HSetNX(ctx, sealsKey, ring.first, ring.seal(sample, sealsKey)).Err(); err != nil {
+		return startError(err)
+	}
+	return nil
+}
+
 // startError says what to do about a Redis that does not answer at the start.
 func startError(err error) error {
 	var reply redis.Error

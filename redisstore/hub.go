@@ -195,8 +195,36 @@ func (h *hub) join(s *Session) {
 		r.timer = time.AfterFunc(backstop, func() { h.fire(account) })
 		h.rooms[account] = r
 	}
+	r.replaceOldest(s.caller.DeviceID)
 	r.sessions = append(r.sessions, s)
 	s.wakeUp()
+}
+
+// sessionsPerDevice is how many streams a device may hold on one replica: enough
+// to open the new one before the old one ends, too few to take all there are.
+const sessionsPerDevice = 4
+
+// replaceOldest asks the oldest stream of a device to end when another comes.
+// One that does not read is ended by its write deadline.
+func (r *room) replaceOldest(device string) {
+	var oldest *Session
+	n := 0
+	for _, s := range r.sessions {
+		if s.caller.DeviceID != device || s.replaced {
+			continue
+		}
+		if n++; oldest == nil {
+			oldest = s
+		}
+	}
+	if n < sessionsPerDevice {
+		return
+	}
+	oldest.replaced = true
+	select {
+	case oldest.signals <- relay.Signal{Kind: relay.FrameBye, Code: "replaced"}:
+	default:
+	}
 }
 
 func (h *hub) leave(s *Session) {

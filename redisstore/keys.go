@@ -44,6 +44,13 @@ func (a accountKeys) life(more ...string) []string {
 	return append([]string{a.account(), a.stream(), a.due(), a.events(), a.dead(), a.ready()}, more...)
 }
 
+// sealsKey holds a sample sealed with each key-encryption key that was ever
+// first; probeKey is what readiness writes.
+const (
+	sealsKey = prefix + "seals"
+	probeKey = prefix + "probe"
+)
+
 func credentialKey(keyID string) string { return prefix + "key:" + keyID }
 
 func linkCodeKey(codeHash string) string { return prefix + "link:" + codeHash }

@@ -96,21 +96,13 @@ func (s *Store) Cancel(ctx context.Context, c relay.Caller, jobID string) (relay
 	}
 	k := accountKeys(c.Account)
 	by := s.prove(c, jobID)
-	var job relay.Job
-	err := s.withStanding(c.Account, func(st *standing) (string, error) {
-		v, err := s.runFor(ctx, by, cancelScript, k.life(k.job(ref), by.nonce), c.Account, c.KeyID,
-			c.KeyID, by.op, c.NonceTTL.Milliseconds(), created.UnixMilli(), st.text, st.limits.PerMinute)
-		if err != nil {
-			return "", err
-		}
-		a := reply{v: v}
-		if a.text(0) == "profile" {
-			return a.text(2), a.err
-		}
-		job, err = a.lifeOutcome(ref)
-		return "", err
-	})
-	return job, err
+	v, err := s.runFor(ctx, by, cancelScript, k.life(k.job(ref), by.nonce), c.Account, c.KeyID,
+		c.KeyID, by.op, c.NonceTTL.Milliseconds(), created.UnixMilli())
+	if err != nil {
+		return relay.Job{}, err
+	}
+	a := reply{v: v}
+	return a.lifeOutcome(ref)
 }
 
 // lifeOutcome reads {outcome, now, record} of the scripts that change a job.

@@ -15,6 +15,8 @@ type Session struct {
 	places  int
 	wake    chan struct{}
 	signals chan relay.Signal
+
+	replaced bool // asked to end; guarded by the hub
 }
 
 // Connect opens a session for a device that proved itself. maxInFlight is how

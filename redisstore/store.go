@@ -84,6 +84,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := s.check(ctx); err != nil {
 		return nil, errors.Join(err, rdb.Close())
 	}
+	if err := s.checkSeals(ctx); err != nil {
+		return nil, errors.Join(err, rdb.Close())
+	}
 	if err := s.loadScripts(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("RELAY_REDIS_URL: Redis does not take the relay's scripts; allow SCRIPT LOAD and EVALSHA for this user: %w", err), rdb.Close())
 	}
@@ -131,11 +134,12 @@ func asyncPipeline(rdb redis.UniversalClient) (*redis.AutoPipeliner, error) {
 	return nil, errors.New("redisstore: unknown kind of client")
 }
 
-// Ping reports whether Redis answers, for readiness.
+// Ping reports whether Redis takes writes, for readiness: one that only reads
+// (out of memory, a replica) refuses everything the relay does.
 func (s *Store) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	if err := s.rdb.Ping(ctx).Err(); err != nil {
+	if err := s.rdb.Set(ctx, probeKey, 1, time.Minute).Err(); err != nil {
 		return s.unavailable("ping", err)
 	}
 	return nil

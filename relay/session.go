@@ -36,7 +36,8 @@ type Session interface {
 
 // Signal is a frame that the store asks a stream to send.
 type Signal struct {
-	Kind     FrameKind // FrameCancel, FrameKeys, or FrameBye when the device was removed
+	Kind     FrameKind // FrameCancel, FrameKeys, or FrameBye when the stream must end
 	JobID    string    // FrameCancel
 	Revision int64     // FrameKeys
+	Code     string    // FrameBye: why
 }

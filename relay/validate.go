@@ -60,6 +60,21 @@ func CheckText(s string, limit int) string {
 	return ""
 }
 
+// OneLine makes a text fit to be shown on one line: what cannot be printed
+// becomes a space, and it is cut to limit characters.
+func OneLine(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	if utf8.RuneCountInString(s) > limit {
+		s = string([]rune(s)[:limit])
+	}
+	return s
+}
+
 func checkRunes(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return "must hold printable characters only"
