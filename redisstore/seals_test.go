@@ -40,7 +40,7 @@ func TestSealingKeysAreThoseInUse(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	open(t, server.URL(), ring(k2, k1))                  // the rotation
+	open(t, server.URL(), ring(k2, k1)) // the rotation
 	open(t, server.URL(), ring(k1, k2))
 }
 
