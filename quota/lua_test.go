@@ -12,7 +12,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
-	"linkrelay/internal/embedded"
 	"linkrelay/internal/redistest"
 	"linkrelay/quota"
 	"linkrelay/relay"
@@ -23,38 +22,17 @@ var latest = time.Date(2201, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli() - 1
 
 var clients = map[string]*redis.Client{}
 
-func TestMain(m *testing.M) { os.Exit(withServers(m)) }
-
-func withServers(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "quota")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	real, err := redistest.Run(dir)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer real.Kill()
-	mini, err := embedded.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer mini.Close()
-	for name, url := range map[string]string{"redis": real.URL(), "embedded": mini.URL()} {
-		o, err := redis.ParseURL(url)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
+func TestMain(m *testing.M) {
+	os.Exit(redistest.Both(m, func(urls map[string]string) error {
+		for name, url := range urls {
+			o, err := redis.ParseURL(url)
+			if err != nil {
+				return err
+			}
+			clients[name] = redis.NewClient(o)
 		}
-		c := redis.NewClient(o)
-		defer func() { _ = c.Close() }()
-		clients[name] = c
-	}
-	return m.Run()
+		return nil
+	}))
 }
 
 // lua runs quota.lua with a text behind it.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"linkrelay/internal/embedded"
 	"linkrelay/internal/redistest"
 	"linkrelay/quota"
 	"linkrelay/redisstore"
@@ -21,31 +20,13 @@ import (
 )
 
 // Both servers that every test of this file runs on; accounts keep tests apart.
-var servers = map[string]string{}
+var servers map[string]string
 
-func TestMain(m *testing.M) { os.Exit(withServers(m)) }
-
-func withServers(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "redis")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	real, err := redistest.Run(dir)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer real.Kill()
-	mini, err := embedded.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer mini.Close()
-	servers["redis"], servers["embedded"] = real.URL(), mini.URL()
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(redistest.Both(m, func(urls map[string]string) error {
+		servers = urls
+		return nil
+	}))
 }
 
 // bench is a store on one server, with an account of its own and a device.
