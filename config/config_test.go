@@ -145,6 +145,7 @@ func TestBadValues(t *testing.T) {
 		"wrong case":              {map[string]string{"RELAY_lease": secret}, "RELAY_lease", "is not a setting", "RELAY_LEASE?"},
 		"nothing like a setting":  {map[string]string{"RELAY_FROBNICATION": secret}, "RELAY_FROBNICATION", "is not a setting", "README"},
 		"port as in other tools":  {map[string]string{"RELAY_PORT": "8080"}, "RELAY_PORT", "is not a setting", "unset it"},
+		"everybody a proxy":       {map[string]string{"RELAY_TRUSTED_PROXIES": "10.0.0.0/8,0.0.0.0/0"}, "RELAY_TRUSTED_PROXIES", "every address", "name the networks"},
 		"missing a letter":        {map[string]string{"RELAY_TRUSTED_PROXY": "10.0.0.1"}, "RELAY_TRUSTED_PROXY", "is not a setting", "RELAY_TRUSTED_PROXIES?"},
 		"keys, embedded as well":  {map[string]string{"RELAY_REDIS_URL": "", "RELAY_EMBEDDED": "true", "RELAY_SECRET_KEYS": "k1:" + secret}, "RELAY_SECRET_KEYS", "not base64", "openssl"},
 		"listen, host with slash": {map[string]string{"RELAY_LISTEN": "a/" + secret + ":80"}, "RELAY_LISTEN", "not an address", "host:port"},

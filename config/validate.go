@@ -45,6 +45,9 @@ func (c *Config) validate(f *faults) {
 		if !isNetwork(p) {
 			f.shaped("RELAY_TRUSTED_PROXIES", fmt.Sprintf("of which entry %d of %d is not an address or network", i+1, len(c.TrustedProxies)),
 				"write addresses or networks in CIDR form, such as 10.0.0.0/8,192.0.2.7, separated by commas")
+		} else if everywhere(p) {
+			f.shaped("RELAY_TRUSTED_PROXIES", fmt.Sprintf("of which entry %d of %d is every address there is: any caller could claim any address", i+1, len(c.TrustedProxies)),
+				"name the networks that the proxies in front are in")
 		}
 	}
 }
@@ -183,6 +186,11 @@ func (f *faults) oneOf(name, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
 		f.shaped(name, "which is none of its values", "write one of: "+strings.Join(allowed, ", "))
 	}
+}
+
+func everywhere(network string) bool {
+	p, err := netip.ParsePrefix(network)
+	return err == nil && p.Bits() == 0
 }
 
 func isNetwork(s string) bool {

@@ -87,8 +87,8 @@ func (h *Handler) accountChange(c *call, id *string) (change relay.AccountChange
 		}
 	}
 	for i, v := range change.Overrides.Values() {
-		if *v != nil && (**v < 0 || **v > relay.MaxLimit) {
-			c.fault("/limits/"+relay.LimitNames[i], "must be between 0 (no limit) and "+strconv.Itoa(relay.MaxLimit))
+		if *v != nil && (**v < relay.PlanLimit || **v > relay.MaxLimit) {
+			c.fault("/limits/"+relay.LimitNames[i], "must be between 0 (no limit) and "+strconv.Itoa(relay.MaxLimit)+", or -1 for the plan's")
 		}
 	}
 	return change, c.valid()

@@ -52,7 +52,7 @@ func TestAccountFaults(t *testing.T) {
 		method, path, body string
 		want               []string
 	}{
-		{"POST", "", `{"accountId":"-a","plan":"gold","membership":{},"limits":{"perDay":-1,"x":1,"maxKeys":"1"}}`,
+		{"POST", "", `{"accountId":"-a","plan":"gold","membership":{},"limits":{"perDay":-2,"x":1,"maxKeys":"1"}}`,
 			[]string{"/limits/x", "/limits/maxKeys", "/accountId", "/plan", "/membership/state", "/limits/perDay"}},
 		{"POST", "", `{"plan":7,"membership":{"state":true,"endsAt":"tomorrow"},"limits":[]}`, []string{"/plan", "/membership/state", "/membership/endsAt", "/limits"}},
 		{"PATCH", "/acme", `{"accountId":"b"}`, []string{"/accountId"}},

@@ -72,6 +72,8 @@ func changeArgs(c relay.AccountChange) []any {
 	for _, v := range c.Overrides.Values() {
 		if *v == nil {
 			args = append(args, "=")
+		} else if **v == relay.PlanLimit {
+			args = append(args, "-")
 		} else {
 			args = append(args, **v)
 		}

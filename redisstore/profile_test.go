@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"linkrelay/quota"
 	"linkrelay/relay"
 )
 
@@ -20,6 +21,19 @@ func TestMembershipThatEndedLongAgo(t *testing.T) {
 				b.t.Errorf("%v became no end", ends)
 			}
 			wantCode(b.t, b.err(b.s.Admit(b.t.Context(), api(), request("k"))), relay.MembershipInactive)
+		}
+	})
+}
+
+// An override can be taken back, and then follows the plan again.
+func TestOverrideGoesBackToThePlan(t *testing.T) {
+	onBoth(t, func(b *bench) {
+		b.limits(relay.LimitOverrides{PerDay: ptr(int64(7)), MaxKeys: ptr(int64(0))})
+		b.limits(relay.LimitOverrides{PerDay: ptr(int64(relay.PlanLimit))})
+		a, err := b.s.Account(b.t.Context(), b.account)
+		b.must(a, err)
+		if plan := quota.BuiltIn()["business"].Limits; a.Overrides.PerDay != nil || a.Effective.PerDay != plan.PerDay || a.Effective.MaxKeys != 0 {
+			b.t.Errorf("the account has %+v, %+v", a.Overrides, a.Effective)
 		}
 	})
 }

@@ -33,8 +33,11 @@ type Limits struct {
 	MaxKeys     int64 `json:"maxKeys"` // API keys that are not revoked
 }
 
+// PlanLimit in a change takes an override back: the plan's limit holds again.
+const PlanLimit = -1
+
 // LimitOverrides replace single limits of an account's plan. A nil member
-// keeps the plan's; 0 lifts the limit.
+// keeps the plan's, or in a change what is there; 0 lifts the limit.
 type LimitOverrides struct {
 	PerMinute   *int64 `json:"perMinute,omitempty"`
 	PerDay      *int64 `json:"perDay,omitempty"`

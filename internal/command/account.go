@@ -153,7 +153,7 @@ func (f *accountFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.membership, "membership", "", "active, past_due or cancelled")
 	cmd.Flags().StringVar(&f.endsAt, "ends-at", "", "when the membership ends, as 2026-12-31T23:59:59Z (default never); needs --membership")
 	for _, name := range relay.LimitNames {
-		cmd.Flags().Int64(kebab(name), 0, "override the plan's "+name+"; 0 lifts the limit")
+		cmd.Flags().Int64(kebab(name), 0, "override the plan's "+name+"; 0 lifts the limit, -1 goes back to the plan's")
 	}
 }
 
