@@ -56,7 +56,7 @@ func TestOperatorAccounts(t *testing.T) {
 	refused(t, w.admin(http.MethodGet, "/nobody", ""), relay.NotFound)
 	refused(t, w.admin(http.MethodPatch, "/nobody", `{"plan":"pro"}`), relay.NotFound)
 	refused(t, w.admin(http.MethodPost, "/nobody/link-codes", ""), relay.NotFound)
-	bad := refused(t, w.admin(http.MethodPatch, "/acme", `{"plan":"gold","membership":{"state":"happy"},"limits":{"perDay":-1,"perYear":1}}`), relay.ValidationFailed)
+	bad := refused(t, w.admin(http.MethodPatch, "/acme", `{"plan":"gold","membership":{"state":"happy"},"limits":{"perDay":-2,"perYear":1}}`), relay.ValidationFailed)
 	var pointers []string
 	for _, e := range bad.Errors {
 		pointers = append(pointers, e.Pointer)
