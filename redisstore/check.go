@@ -67,7 +67,7 @@ const sample = "linkrelay"
 // sealed in this Redis: everything signed would be answered 500, and new
 // secrets would be sealed with a key that no other replica has.
 func (s *Store) checkSeals(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	ring := s.opt.Keyring
 	samples, err := s.rdb.HGetAll(ctx, sealsKey).Result()

@@ -60,7 +60,7 @@ func (s *Store) Credential(ctx context.Context, keyID string) (*relay.Credential
 	if until, ok := s.creds.unknown.Get(keyID); ok && now.Before(until) {
 		return nil, relay.ErrUnknownKey
 	}
-	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	text, err := s.rdb.Get(ctx, credentialKey(keyID)).Result()
 	if errors.Is(err, redis.Nil) {
@@ -103,7 +103,7 @@ func (s *Store) writeCredential(ctx context.Context, keyID, secret string, r cre
 	if err != nil {
 		return fmt.Errorf("redisstore: credential: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	if err := s.rdb.Set(ctx, credentialKey(keyID), text, 0).Err(); err != nil {
 		return s.unavailable("credential", err)
@@ -115,7 +115,7 @@ func (s *Store) writeCredential(ctx context.Context, keyID, secret string, r cre
 // dropCredential removes the record of a key that never came to be. What
 // cannot be removed is harmless, see writeCredential.
 func (s *Store) dropCredential(ctx context.Context, keyID string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), totalTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.total)
 	defer cancel()
 	_ = s.rdb.Del(ctx, credentialKey(keyID)).Err()
 }

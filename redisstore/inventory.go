@@ -50,7 +50,7 @@ func (s *Store) CreateKey(ctx context.Context, c relay.Caller, spec relay.KeySpe
 func (s *Store) RevokeKey(ctx context.Context, c relay.Caller, keyID string) (relay.KeyInventory, error) {
 	inv, err := s.changeKeys(ctx, c, "revoke", keyID, 0, "")
 	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+		ctx, cancel := context.WithTimeout(ctx, s.try)
 		defer cancel()
 		_ = s.rdb.Expire(ctx, credentialKey(keyID), revokedFor).Err() // only tidies up
 	}
@@ -134,7 +134,7 @@ func (s *Store) CreateLinkCode(ctx context.Context, account, code string, ttl ti
 	if _, err := s.Account(ctx, account); err != nil {
 		return relay.LinkCode{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	hash := codeHash(code)
 	// The marker first: the code is found by the other one.
@@ -151,7 +151,7 @@ func (s *Store) CreateLinkCode(ctx context.Context, account, code string, ttl ti
 // Link trades a link code for a device and its key. The code works once; a
 // refusal leaves it good.
 func (s *Store) Link(ctx context.Context, code string, d relay.DeviceSpec) (string, error) {
-	look, cancel := context.WithTimeout(ctx, totalTimeout)
+	look, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	hash := codeHash(code)
 	account, err := s.rdb.Get(look, linkCodeKey(hash)).Result()

@@ -64,7 +64,7 @@ func (s *Store) Account(ctx context.Context, id string) (relay.Account, error) {
 
 // accountFields reads fields of an account, "p" first; not_found without it.
 func (s *Store) accountFields(ctx context.Context, id string, fields ...string) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	v, err := s.rdb.HMGet(ctx, accountKeys(id).account(), fields...).Result()
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *Store) Queue(ctx context.Context, account string) (relay.QueueStatus, e
 		return relay.QueueStatus{}, err
 	}
 	q := relay.QueueStatus{Backlog: backlog(f[1], f[2], p.overrides.Over(s.opt.Plans[p.plan].Limits))}
-	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	k := accountKeys(account)
 	groups, err := s.rdb.XInfoGroups(ctx, k.stream()).Result()
@@ -124,7 +124,7 @@ func (s *Store) Keys(ctx context.Context, account string) (relay.KeyInventory, e
 	if err != nil {
 		return relay.KeyInventory{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	entries, err := s.rdb.HVals(ctx, accountKeys(account).keyInventory()).Result()
 	if err != nil {
@@ -141,7 +141,7 @@ func (s *Store) Devices(ctx context.Context, account string) ([]relay.Device, er
 	if _, err := s.accountFields(ctx, account, "p"); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	entries, err := s.rdb.HVals(ctx, accountKeys(account).devices()).Result()
 	if err != nil {
@@ -226,7 +226,7 @@ func page[T any](ctx context.Context, s *Store, account, stream, cursor string, 
 	if _, err := s.accountFields(ctx, account, "p"); err != nil {
 		return p, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	from := "+"
 	if cursor != "" {
@@ -288,7 +288,7 @@ func (s *Store) deadLetter(ctx context.Context, account, jobID, verb string) (re
 
 // findDeadLetter walks the dead letters, of which there are at most deadMax.
 func (s *Store) findDeadLetter(ctx context.Context, k accountKeys, jobKey string, created time.Time) (id, text string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	for from := "+"; ; {
 		entries, err := s.rdb.XRevRangeN(ctx, k.dead(), from, "-", 500).Result()

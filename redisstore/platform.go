@@ -75,7 +75,7 @@ func (s *Store) awaitFinal(ctx context.Context, ref, key string, job relay.Job, 
 
 // peek reads a job for a request that was admitted before.
 func (s *Store) peek(ctx context.Context, ref, key string) (relay.Job, error) {
-	ctx, cancel := context.WithTimeout(ctx, totalTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	pipe := s.rdb.Pipeline()
 	text, clock := pipe.Get(ctx, key), pipe.Time(ctx)

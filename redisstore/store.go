@@ -44,7 +44,8 @@ type Options struct {
 // Store is one replica's access to Redis. Its methods may be called
 // concurrently and hold no connection while they wait.
 type Store struct {
-	opt       Options
+	opt Options
+	patience
 	rdb       redis.UniversalClient
 	pipe      *redis.AutoPipeliner
 	log       *zap.Logger
@@ -71,7 +72,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.Log = zap.NewNop()
 	}
 	redisLog.to.Store(o.Log)
-	rdb, err := newClient(o.URL)
+	p := withRedis
+	if o.Embedded {
+		p = withEmbedded
+	}
+	rdb, err := newClient(o.URL, p)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +85,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.Join(err, rdb.Close())
 	}
 	standings, _ := lru.New[string, *standing](standingsMax) // fails only for a size below 1
-	s := &Store{opt: o, rdb: rdb, pipe: pipe, log: o.Log, lost: newLostReplies(), standings: standings, creds: newCredentialCache()}
+	s := &Store{opt: o, patience: p, rdb: rdb, pipe: pipe, log: o.Log, lost: newLostReplies(), standings: standings, creds: newCredentialCache()}
 	if err := s.check(ctx); err != nil {
 		return nil, errors.Join(err, rdb.Close())
 	}
@@ -102,7 +107,7 @@ func (s *Store) Close() error {
 
 // newClient makes a client that never repeats a command by itself (a repeated
 // script could take effect twice) and honours deadlines on the socket.
-func newClient(url string) (redis.UniversalClient, error) {
+func newClient(url string, p patience) (redis.UniversalClient, error) {
 	o, err := redis.ParseURL(url)
 	if err != nil {
 		return nil, errors.New("RELAY_REDIS_URL: not a Redis address; give redis://[user:password@]host:port[/db], or rediss:// for TLS")
@@ -111,11 +116,11 @@ func newClient(url string) (redis.UniversalClient, error) {
 	o.ContextTimeoutEnabled = true
 	o.DialTimeout = 500 * time.Millisecond
 	o.DialerRetries = 1
-	o.ReadTimeout = tryTimeout
-	o.WriteTimeout = tryTimeout
+	o.ReadTimeout = p.try
+	o.WriteTimeout = p.try
 	o.PoolSize = poolSize
 	o.PipelinePoolSize = pipelines
-	o.PoolTimeout = tryTimeout
+	o.PoolTimeout = p.try
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled} // asks old servers for what they lack
 	return redis.NewClient(o), nil
@@ -137,7 +142,7 @@ func asyncPipeline(rdb redis.UniversalClient) (*redis.AutoPipeliner, error) {
 // Ping reports whether Redis takes writes, for readiness: one that only reads
 // (out of memory, a replica) refuses everything the relay does.
 func (s *Store) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.try)
 	defer cancel()
 	if err := s.rdb.Set(ctx, probeKey, 1, time.Minute).Err(); err != nil {
 		return s.unavailable("ping", err)
