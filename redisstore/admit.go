@@ -74,7 +74,11 @@ func (a *admitReply) read(ref string, r *relay.JobRequest, out *relay.Admission)
 			out.Job, err = parseJob(ref, detail, now)
 			return "", err
 		}
-		fresh := record{state: relay.Queued, created: now, lifetime: r.Expiry.Milliseconds(),
+		created, bad := strconv.ParseInt(detail, 10, 64)
+		if bad != nil {
+			return "", errReply
+		}
+		fresh := record{state: relay.Queued, created: created, lifetime: r.Expiry.Milliseconds(),
 			key: r.IdempotencyKey, url: r.TrackingURL, source: r.Source, rowID: r.RowID}
 		out.Job = fresh.job(ref, now)
 		return "", nil

@@ -2,6 +2,8 @@ package redisstore_test
 
 import (
 	"context"
+	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -380,4 +382,60 @@ func TestLapsedLeasesBehindManyRetries(t *testing.T) {
 	waitUntil(t, func() bool { return time.Now().After(offers[0].AcceptBy.Add(-9 * time.Second)) })
 	crashed := b.connect(dev(), held) // full of what it held, until that lapsed
 	b.claimWithin(crashed, 3*time.Second)
+}
+
+// While a job rests from the only device there is, that device is not rung for
+// it over and over.
+func TestRestingJobIsNoAlarm(t *testing.T) {
+	onBoth(t, func(b *bench) {
+		dev := b.device("d")
+		api := b.platformOf(dev)
+		b.admit(api(), "k")
+		s := b.connect(dev(), 4) // with places left, so that it marks itself as waiting
+		b.claim(s, 1)
+		end := time.After(5 * time.Second)
+		for claims := 1; ; claims++ {
+			select {
+			case <-s.Wake():
+			case <-end:
+				b.t.Fatal("the job never came back")
+			}
+			offers, err := s.Claim(b.t.Context())
+			b.must(offers, err)
+			if len(offers) > 0 {
+				if claims > 10 {
+					b.t.Errorf("%d claims until the job came back", claims)
+				}
+				return
+			}
+		}
+	}, quick)
+}
+
+// A clock that was stepped back stops neither ids from growing nor windows from
+// opening.
+func TestClockSteppedBack(t *testing.T) {
+	onBoth(t, func(b *bench) {
+		api := b.platform()
+		b.limits(relay.LimitOverrides{PerMinute: ptr(int64(60))}) // one a second, after a burst of 60
+		first := b.admit(api(), "first")
+		ahead := first.CreatedAt.Add(time.Minute).UnixMilli() // as if the last job was admitted before the step
+		b.must(client(b.t, b.url).HSet(b.t.Context(), b.key(""), "em", ahead, "es", 0).Result())
+		for i := range 59 {
+			if j := b.admit(api(), "k"+strconv.Itoa(i)); j.CreatedAt.UnixMilli() < ahead {
+				b.t.Fatalf("created %s, before the job before it", j.CreatedAt)
+			}
+		}
+		var e *relay.Error
+		waitUntil(b.t, func() bool { // until the burst is used up, if the machine is slow
+			_, err := b.s.Admit(b.t.Context(), api(), request("x"+strconv.Itoa(b.nonces)))
+			e, _ = errors.AsType[*relay.Error](err)
+			return e != nil
+		})
+		if e.Code != relay.RateLimited || e.RetryAfter > time.Second {
+			b.t.Fatalf("%v after %s", e, e.RetryAfter)
+		}
+		waitUntil(b.t, func() bool { return b.err(b.s.Admit(b.t.Context(), api(), request("last"))) == nil })
+		b.claim(b.connect(b.device("desk")(), 32), 32) // the stream took them all in order
+	})
 }

@@ -71,6 +71,9 @@ func (s *Session) Claim(ctx context.Context) ([]relay.Delivery, error) {
 			return "", err
 		}
 		s.store.hub.schedule(s.caller.Account, time.Duration(next-now)*time.Millisecond)
+		if rested := a.number(4); rested > now {
+			time.AfterFunc(time.Duration(rested-now)*time.Millisecond, s.wakeUp)
+		}
 		out, err = s.deliveries(offers, token)
 		return "", err
 	})

@@ -18,7 +18,7 @@
 --       8 the refusal it means, or ""  9 end of the membership, ms, 0 = none
 --       10 per minute  11 per day  12 per month  13 max backlog; 0 = none
 -- Returns {outcome, now ms, counters, detail}; outcome is
---   new       detail = number of the job's stream entry, or its record
+--   new       detail = when the job was created, ms; or its record
 --   known     detail = record of the job that the key made before
 --   profile   detail = the account's profile: run again with what follows from it
 --   or a code of CONTRACT §5. detail of quota_exceeded names the windows, of
@@ -29,10 +29,6 @@ local clock = t[1] .. string.sub('00000' .. t[2], -6, -4)
 if clock > ARGV[#ARGV] then return { 'late', tonumber(clock) } end -- see guard.lua
 local a = redis.call('HMGET', KEYS[1], 'p', 'k:' .. ARGV[3], 'c', 'q', 'em', 'es', 'w')
 
--- An entry's id is ours to choose, so that the record can hold it from the
--- start. Time does not go back within an account, also when the clock does.
-local ms, seq = a[5], 0
-if ms and ms >= clock then clock, seq = ms, a[6] + 1 end
 local now = tonumber(clock)
 
 if a[1] ~= ARGV[7] then return { a[1] and 'profile' or 'key_revoked', clock, '', a[1] or '' } end
@@ -82,8 +78,11 @@ if seen then
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
   if known then return { not same_request(known) and 'idempotency_key_mismatch' or seen == op and 'new' or 'known', clock, a[3] or '', known } end
 end
-seq = string.format('%d', seq)
-local known = redis.call('SET', KEYS[3], 'q ' .. clock .. ' ' .. ARGV[4] .. ' 0 0 ' .. seq .. ' 0 - - 0\n' .. ARGV[6], 'NX', 'GET', 'PX', ARGV[5])
+-- An entry's id is ours to choose, so that the record can hold it from the
+-- start. Ids only grow, also when the clock was stepped back.
+local created, seq = clock, '0'
+if a[5] and a[5] >= clock then created, seq = a[5], string.format('%d', a[6] + 1) end
+local known = redis.call('SET', KEYS[3], 'q ' .. created .. ' ' .. ARGV[4] .. ' 0 0 ' .. seq .. ' 0 - - 0\n' .. ARGV[6], 'NX', 'GET', 'PX', ARGV[5])
 if known then
   if same_request(known) then
     redis.call('SET', KEYS[2], op_known, 'PX', ARGV[2])
@@ -92,12 +91,12 @@ if known then
   redis.call('DEL', KEYS[2])
   return { 'idempotency_key_mismatch', clock, a[3] or '', '' }
 end
-redis.call('XADD', KEYS[4], clock .. '-' .. seq, 'j', KEYS[3])
+redis.call('XADD', KEYS[4], created .. '-' .. seq, 'j', KEYS[3])
 -- Jobs of the usual lifetime expire in the order of the stream: see settle.lua.
-if ARGV[4] ~= string.format('%d', USUAL_LIFETIME) then redis.call('ZADD', KEYS[5], string.format('%d', now + ARGV[4]), KEYS[3]) end
+if ARGV[4] ~= string.format('%d', USUAL_LIFETIME) then redis.call('ZADD', KEYS[5], string.format('%d', created + ARGV[4]), KEYS[3]) end
 quota_charge(counters, limits, now)
 local charged = quota_text(counters)
-redis.call('HSET', KEYS[1], 'c', charged, 'q', string.format('%d', waiting + 1), 'em', clock, 'es', seq, 'w', '0')
-redis.call('XADD', KEYS[6], 'MAXLEN', '~', EVENTS_MAX, '*', 'k', 'job.queued', 'a', ARGV[3], 'j', KEYS[3], 'c', clock)
+redis.call('HSET', KEYS[1], 'c', charged, 'q', string.format('%d', waiting + 1), 'em', created, 'es', seq, 'w', '0')
+redis.call('XADD', KEYS[6], 'MAXLEN', '~', EVENTS_MAX, '*', 'k', 'job.queued', 'a', ARGV[3], 'j', KEYS[3], 'c', created)
 if a[7] == '1' then redis.call('PUBLISH', BELL, 'j ' .. string.match(KEYS[1], '{(.*)}')) end
-return { 'new', clock, charged, seq }
+return { 'new', clock, charged, created }

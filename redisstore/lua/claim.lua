@@ -6,9 +6,11 @@
 --       6 limit of places by the profile, 0 = none  7 the profile the caller knows
 --       8 time to accept, ms  9 max attempts  10 hash of the lease token
 --       11 offers at the most
--- Returns {outcome, now, next, offers}: outcome ok, profile (offers = the
---   account's profile: run again with its limit), key_revoked or key_expired; next = the
---   account's next deadline in ms or 0; offers = {key, record, key, record, …}
+-- Returns {outcome, now, next, offers, rested}: outcome ok, profile (offers =
+--   the account's profile: run again with its limit), key_revoked or key_expired;
+--   next = the account's next deadline in ms or 0; offers = {key, record, key,
+--   record, …}; rested = when this very device may have a job that it let lapse,
+--   in ms or 0
 local p = redis.call('HMGET', ACCT, 'p', 'k:' .. ARGV[4])
 if not p[1] then return { 'key_revoked', now, 0, {} } end
 local refusal = key_refusal(p[2], now)
@@ -16,7 +18,7 @@ if refusal then return { refusal, now, 0, {} } end
 if p[1] ~= ARGV[7] then return { 'profile', now, 0, p[1] } end
 
 local device, accept_by = ARGV[3], now + ARGV[8]
-settle(SETTLE_MAX, tonumber(ARGV[9]))
+local settled = settle(SETTLE_MAX, tonumber(ARGV[9]))
 local places = tonumber(ARGV[5])
 local limit = tonumber(ARGV[6])
 if limit > 0 then places = math.min(places, limit) end
@@ -33,7 +35,7 @@ local function offer(key, head, body)
   event('job.offered', key, head)
 end
 
-local rested
+local rested = 0
 for _, key in ipairs(most > 0 and redis.call('ZRANGE', READY, 0, most + RESTING_MAX - 1) or {}) do
   local text = redis.call('GET', key)
   local head, body
@@ -43,7 +45,7 @@ for _, key in ipairs(most > 0 and redis.call('ZRANGE', READY, 0, most + RESTING_
   elseif now >= expires(head) then
     finish(key, head, body, 'x', 'job.expired')
   elseif head[DEVICE] == device and rest(head) > now then
-    rested = math.min(rested or rest(head), rest(head))
+    rested = rested == 0 and rest(head) or math.min(rested, rest(head))
   elseif used < most then
     redis.call('XCLAIM', STREAM, GROUP, device, 0, entry_id(head), 'JUSTID')
     redis.call('ZREM', READY, key)
@@ -79,7 +81,6 @@ for _ = 1, 8 do
 end
 
 if used > 0 then redis.call('HINCRBY', ACCT, 'f:' .. device, used) end
-if redis.call('ZCARD', READY) > 0 then wake() end
 if used < places then
   redis.call('HSET', ACCT, 'w', 1)
 else
@@ -87,5 +88,6 @@ else
 end
 send_bell()
 local due = redis.call('ZRANGEBYSCORE', DUE, '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-local deadline = due[2] and tonumber(due[2]) or rested or 0
-return { 'ok', now, math.min(deadline, rested or deadline), offers }
+local next_due = due[2] and tonumber(due[2]) or 0
+if settled == SETTLE_MAX then next_due = now + 1 end -- there may be more
+return { 'ok', now, next_due, offers, rested }

@@ -23,8 +23,8 @@ local STATE, CREATED, LIFETIME, ATTEMPTS, DELIVERIES, ENTRY, TIME, DEVICE, TOKEN
 -- due holds every open job that was offered at least once at its next deadline,
 -- which is its time or its expiry; and at their expiry, the waiting jobs of an
 -- unusual lifetime. ready holds the jobs that wait for another delivery now, in
--- the order in which they came to. The stream's pending entries are the jobs that were offered
--- at least once; an entry leaves with its job.
+-- the order in which they came to. The stream's pending entries are the jobs
+-- that were offered at least once; an entry leaves with its job.
 local ACCT, STREAM, DUE, EVENTS, DEAD, READY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local ACCOUNT, ACTOR = ARGV[1], ARGV[2]
 local now = clock()
@@ -123,10 +123,11 @@ local function requeue(key, head, body, at, device, kind)
   return save(key, head, body)
 end
 
--- Brings up to limit due jobs to where the clock has taken them. Each has a
--- later deadline then, or none, so that none hides those behind it.
+-- Brings up to limit due jobs to where the clock has taken them; returns how
+-- many. Each has a later deadline then, or none, so that none hides those behind it.
 local function settle(limit, max_attempts)
-  for _, key in ipairs(redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)) do
+  local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
+  for _, key in ipairs(due) do
     local text = redis.call('GET', key)
     local head, body
     if text then head, body = decode(text) end
@@ -145,4 +146,5 @@ local function settle(limit, max_attempts)
       make_ready(key, head)
     end
   end
+  return #due
 end
