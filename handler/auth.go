@@ -164,6 +164,15 @@ func (h *Handler) authorize(c *call) error {
 	return nil
 }
 
+// checkRate bounds the calls of one key. Those that create jobs are bounded by
+// the account's windows instead.
+func (h *Handler) checkRate(c *call) error {
+	if c.route.scope == relay.ScopeJobsCreate {
+		return nil
+	}
+	return h.throttles.calls.spend(source{}.withKey(&h.throttles, c.cred.KeyID), c.at, "this key makes more than 200 calls a second")
+}
+
 // checkToken admits the operator. Both sides are hashed, so that the
 // comparison takes the same time whatever length was sent.
 func (h *Handler) checkToken(c *call) error {

@@ -171,6 +171,10 @@ func (h *Handler) createKey(c *call) error {
 	if err != nil {
 		return err
 	}
+	err = h.throttles.newKeys.spend(source{}.withKey(&h.throttles, c.cred.KeyID), c.at, "this device creates keys too fast")
+	if err != nil {
+		return err
+	}
 	key, err := h.store.CreateKey(c.ctx(), c.caller, spec)
 	if err != nil {
 		return err

@@ -131,7 +131,7 @@ func (h *Handler) chain(r *route) []func(*call) error {
 		steps = append(steps, readBody)
 	}
 	if signed {
-		steps = append(steps, h.verify, h.authorize)
+		steps = append(steps, h.verify, h.authorize, h.checkRate)
 	}
 	return append(steps, readQuery, r.do)
 }

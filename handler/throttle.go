@@ -20,6 +20,14 @@ const (
 	operatorEvery              = time.Second
 )
 
+// The bounds on what a key that proved itself may do. Every signed call leaves a
+// nonce in Redis for minutes, and every key created its record: without a bound
+// one caller could fill the memory of all. Jobs have the account's own windows.
+const (
+	callBurst, callEvery     = 1000, 5 * time.Millisecond // signed calls of one key but fetch, on one replica
+	newKeyBurst, newKeyEvery = 20, 10 * time.Second       // keys created by one device
+)
+
 // throttles are the memory of failed attempts. It is per replica and lost at a
 // restart: nothing is written to Redis for somebody who proved nothing.
 type throttles struct {
@@ -27,6 +35,8 @@ type throttles struct {
 	unknown  *throttle // by client: each look-up of an unknown key costs a read
 	link     *throttle // by client
 	operator *throttle // by client
+	calls    *throttle // by key id
+	newKeys  *throttle // by key id
 	verified *table    // key ids that verified lately: exempt from unknown
 	seed     maphash.Seed
 }
@@ -37,6 +47,8 @@ func newThrottles() throttles {
 		unknown:  newThrottle(unknownBurst, unknownEvery),
 		link:     newThrottle(linkBurst, linkEvery),
 		operator: newThrottle(operatorBurst, operatorEvery),
+		calls:    newThrottle(callBurst, callEvery),
+		newKeys:  newThrottle(newKeyBurst, newKeyEvery),
 		verified: newTable(),
 		seed:     maphash.MakeSeed(),
 	}
@@ -46,6 +58,17 @@ func throttled(wait time.Duration) error {
 	e := relay.NewError(relay.FailedAuthThrottled, "too many failed attempts from this address")
 	e.RetryAfter = wait
 	return e
+}
+
+// spend counts one act of a key that proved itself, or says how long to wait.
+func (t *throttle) spend(s source, now time.Time, what string) error {
+	if wait := t.wait(s, now); wait > 0 {
+		e := relay.NewError(relay.RateLimited, what)
+		e.RetryAfter = wait
+		return e
+	}
+	t.charge(s, now)
+	return nil
 }
 
 // source is what attempts are counted by. Key ids are hashed with a secret

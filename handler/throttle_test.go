@@ -132,3 +132,50 @@ func TestLinkAttemptsAreThrottled(t *testing.T) {
 		t.Errorf("%d attempts reached the store, want a burst of 20", attempts)
 	}
 }
+
+// A key that proved itself is bounded too: what its calls leave in Redis must
+// not fill everybody's. Creating jobs has the account's windows instead.
+func TestCallsOfOneKeyAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		store.job = func(relay.Caller, string, time.Duration) (relay.Job, error) {
+			return relay.Job{ID: jobID, State: relay.Queued}, nil
+		}
+		h := newHandler(t, store, handler.Options{}, nil)
+		read := func() *http.Request { return signed(platform, "GET", "/api/links/jobs/"+jobID, "") }
+		for i := range 1000 {
+			if w := do(h.Public(), read()); w.Code != http.StatusOK {
+				t.Fatalf("call %d: %d %s", i, w.Code, w.Body)
+			}
+		}
+		w := do(h.Public(), read())
+		if wantProblem(t, w, relay.RateLimited); w.Header().Get("Retry-After") != "1" {
+			t.Errorf("Retry-After %q", w.Header().Get("Retry-After"))
+		}
+		if w := do(h.Public(), fetch(goodBody)); w.Code != http.StatusAccepted {
+			t.Errorf("a job of the same key: %d", w.Code)
+		}
+		time.Sleep(5 * time.Millisecond)
+		if w := do(h.Public(), read()); w.Code != http.StatusOK {
+			t.Errorf("after a while: %d", w.Code)
+		}
+	})
+}
+
+func TestKeysAreNotCreatedWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		store.createKey = func(k relay.KeySpec) (relay.Key, error) { return relay.Key{ID: k.ID}, nil }
+		h := newHandler(t, store, handler.Options{}, nil)
+		create := func() *http.Request { return signed(device, "POST", "/api/desktop/keys", `{"name":"k"}`) }
+		for range 20 {
+			if w := do(h.Public(), create()); w.Code != http.StatusCreated {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+		}
+		w := do(h.Public(), create())
+		if wantProblem(t, w, relay.RateLimited); w.Header().Get("Retry-After") != "10" {
+			t.Errorf("Retry-After %q", w.Header().Get("Retry-After"))
+		}
+	})
+}
