@@ -58,7 +58,7 @@ func onBoth(t *testing.T, test func(t *testing.T, run lua)) {
 
 func drawCounters(t *rapid.T) string {
 	n := func(label string, most int64) int64 { return rapid.Int64Range(0, most).Draw(t, label) }
-	return fmt.Sprintf("%d %d %d %d %d", n("tat", latest*1000), n("day", latest/86_400_000), n("dayUsed", 2*relay.MaxLimit),
+	return fmt.Sprintf("%d %d %d %d %d 0", n("tat", latest*1000), n("day", latest/86_400_000), n("dayUsed", 2*relay.MaxLimit),
 		n("month", 2201*12), n("monthUsed", 2*relay.MaxLimit))
 }
 
@@ -253,7 +253,7 @@ func TestRemainingMeansRoom(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			now := time.UnixMilli(rapid.Int64Range(0, latest).Draw(t, "now")).UTC()
 			near := func(v, off int64) int64 { return max(0, v+off) }
-			counters := fmt.Sprintf("%d %d %d %d %d",
+			counters := fmt.Sprintf("%d %d %d %d %d 0",
 				near(now.UnixMicro(), rapid.Int64Range(-70_000_000, 70_000_000).Draw(t, "ahead")),
 				near(now.Unix()/86_400, rapid.Int64Range(-1, 0).Draw(t, "day")), rapid.Int64Range(0, 12).Draw(t, "dayUsed"),
 				monthOf(now)-rapid.Int64Range(0, 1).Draw(t, "month"), rapid.Int64Range(0, 12).Draw(t, "monthUsed"))
@@ -296,7 +296,7 @@ const history = `
 		local now, created = string.match(ARGV[i], '^(%d+) (%-?%d+)$')
 		now, created = tonumber(now), tonumber(created)
 		local c = quota_open(text, now)
-		if created < 0 then quota_charge(c, limits, now) else quota_refund(c, created) end
+		if created < 0 then quota_charge(c, limits, now) else quota_refund(c, limits, now, created) end
 		text = quota_text(c)
 		out[#out + 1] = text
 	end
@@ -316,7 +316,7 @@ func runHistory(t rapid.TB, run lua, minute int64, from string, steps []step) []
 }
 
 // A refund gives back to the day and month it was taken from while they are
-// open, and to no other, nor to the minute's rate; the count is charges less refunds, never below zero.
+// open, and to no other; the count is charges less refunds, never below zero.
 func TestRefundGoesWhereItCameFrom(t *testing.T) {
 	limits := relay.Limits{PerMinute: 5, PerDay: 1000, PerMonth: 1000}
 	onBoth(t, func(t *testing.T, run lua) {
@@ -337,6 +337,9 @@ func TestRefundGoesWhereItCameFrom(t *testing.T) {
 					open = append(open[:i], open[i+1:]...)
 					days[s.refundOf/86_400_000]--
 					months[monthOf(time.UnixMilli(s.refundOf).UTC())]--
+					if now-s.refundOf < 60_000 {
+						tat = max(0, tat-stepOf(limits.PerMinute))
+					}
 				} else {
 					open = append(open, now)
 					days[now/86_400_000]++
@@ -367,7 +370,7 @@ func TestRefundNeverGoesBelowZero(t *testing.T) {
 			now := rapid.Int64Range(31*86_400_000, latest).Draw(t, "now")
 			created := now - rapid.Int64Range(0, min(now, 40*86_400_000)).Draw(t, "age")
 			when := time.UnixMilli(now).UTC()
-			from := fmt.Sprintf("%d %d %d %d %d", rapid.Int64Range(0, 20_000_000).Draw(t, "tat"), now/86_400_000,
+			from := fmt.Sprintf("%d %d %d %d %d 0", rapid.Int64Range(0, 20_000_000).Draw(t, "tat"), now/86_400_000,
 				rapid.Int64Range(0, 2).Draw(t, "dayUsed"), monthOf(when), rapid.Int64Range(0, 2).Draw(t, "monthUsed"))
 			l := relay.Limits{PerMinute: rapid.Int64Range(1, 5).Draw(t, "perMinute"), PerDay: 10, PerMonth: 10}
 			after := runHistory(t, run, l.PerMinute, from, []step{{now, created}, {now, created}, {now, created}})
@@ -389,7 +392,7 @@ func TestRefundNeverGoesBelowZero(t *testing.T) {
 func TestDamagedCountersStartAnew(t *testing.T) {
 	onBoth(t, func(t *testing.T, run lua) {
 		now := time.Date(2026, 5, 6, 7, 8, 9, 0, time.UTC)
-		for _, text := range []string{"", "x", "1 2 3 4", "1 2 3 4 5 6", "-1 0 0 0 0", "1 2 3 4 5\n"} {
+		for _, text := range []string{"", "x", "1 2 3 4", "1 2 3 4 5 6 7", "-1 0 0 0 0 0", "1 2 3 4 5 0\n"} {
 			c := runHistory(t, run, 10, text, []step{{now.UnixMilli(), -1}})[0]
 			for _, w := range c.Windows(relay.Limits{PerMinute: 10, PerDay: 10, PerMonth: 10}, now) {
 				if w.Used != 1 {

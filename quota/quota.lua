@@ -1,10 +1,11 @@
 -- Quota: the windows of an account, decided and charged inside the script that
 -- admits (DESIGN §2.1). Composed in front of the scripts that need it.
 --
--- Counters are one text, "tat day dayUsed month monthUsed":
+-- Counters are one text, "tat day dayUsed month monthUsed refunds":
 --   tat       GCRA's theoretical arrival time, microseconds since 1970
 --   day       days since 1970 (UTC) that dayUsed belongs to
 --   month     year*12 + month-1 (UTC) that monthUsed belongs to
+--   refunds   given on that day
 -- A count whose window has passed is read as 0, so nothing has to expire it.
 -- Limits are {perMinute, perDay, perMonth, maxBacklog}; 0 is no limit.
 
@@ -24,19 +25,19 @@ end
 
 -- Reads counters as they stand at now (milliseconds).
 local function quota_open(text, now)
-  local tat, day, used, month, mused = string.match(text or '', '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+  local tat, day, used, month, mused, refunds = string.match(text or '', '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
   local c = { tat = tonumber(tat) or 0, day = math.floor(now / 86400000) }
   if tonumber(day) == c.day then
-    c.dused, c.month, c.mused = tonumber(used), tonumber(month), tonumber(mused)
+    c.dused, c.month, c.mused, c.refunds = tonumber(used), tonumber(month), tonumber(mused), tonumber(refunds)
   else
-    c.dused, c.month, c.mused = 0, quota_month(c.day), 0
+    c.dused, c.month, c.mused, c.refunds = 0, quota_month(c.day), 0, 0
     if tonumber(month) == c.month then c.mused = tonumber(mused) end
   end
   return c
 end
 
 local function quota_text(c)
-  return string.format('%d %d %d %d %d', c.tat, c.day, c.dused, c.month, c.mused)
+  return string.format('%d %d %d %d %d %d', c.tat, c.day, c.dused, c.month, c.mused, c.refunds)
 end
 
 -- Microseconds that one request of the minute window takes up. Rounded down,
@@ -60,10 +61,13 @@ local function quota_charge(c, limits, now)
   c.dused, c.mused = c.dused + 1, c.mused + 1
 end
 
--- Gives one request back to the day and the month it was taken from (created,
--- milliseconds), if that window is still open. The minute is a rate, not a
--- quota: given back, it would let submitting and cancelling go on without end.
-local function quota_refund(c, created)
+-- Gives one request back to each window it was taken from (created,
+-- milliseconds), if that window is still open. On one day no more are given back
+-- than the day's limit: submitting and cancelling must not go on without end.
+local function quota_refund(c, limits, now, created)
+  if limits[2] > 0 and c.refunds >= limits[2] then return end
+  c.refunds = c.refunds + 1
+  if limits[1] > 0 and now - created < 60000 then c.tat = math.max(0, c.tat - quota_step(limits[1])) end
   local day = math.floor(created / 86400000)
   if day == c.day and c.dused > 0 then c.dused = c.dused - 1 end
   if quota_month(day) == c.month and c.mused > 0 then c.mused = c.mused - 1 end

@@ -23,9 +23,10 @@ type Counters struct {
 	day, month int64
 	dayUsed    int64
 	monthUsed  int64
+	refunds    int64
 }
 
-var errCounters = errors.New("quota: the counters are not five whole numbers")
+var errCounters = errors.New("quota: the counters are not six whole numbers")
 
 // ParseCounters reads the text that quota.lua writes; "" is no use so far.
 func ParseCounters(text string) (Counters, error) {
@@ -34,10 +35,10 @@ func ParseCounters(text string) (Counters, error) {
 		return c, nil
 	}
 	f := strings.Split(text, " ")
-	if len(f) != 5 {
+	if len(f) != 6 {
 		return c, errCounters
 	}
-	for i, v := range []*int64{&c.tat, &c.day, &c.dayUsed, &c.month, &c.monthUsed} {
+	for i, v := range []*int64{&c.tat, &c.day, &c.dayUsed, &c.month, &c.monthUsed, &c.refunds} {
 		n, err := strconv.ParseUint(f[i], 10, 63)
 		if err != nil {
 			return Counters{}, errCounters

@@ -12,13 +12,13 @@ import (
 )
 
 func TestParseCounters(t *testing.T) {
-	for _, good := range []string{"", "0 0 0 0 0", "1790000000000000 20717 3 24319 9", "9007199254740991 0 9007199254740991 0 0"} {
+	for _, good := range []string{"", "0 0 0 0 0 0", "1790000000000000 20717 3 24319 9 0", "9007199254740991 0 9007199254740991 0 0 0"} {
 		if _, err := quota.ParseCounters(good); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}
 	}
-	for _, bad := range []string{" ", "x", "1", "1 2 3 4", "1 2 3 4 x", "1 2 3 4 5 6", "1 2 3 4 5 ", "1 2 3 4 5x", "-1 0 0 0 0", "0 0 -1 0 0",
-		"1.5 0 0 0 0", "1e3 0 0 0 0", "99999999999999999999 0 0 0 0", "nan 0 0 0 0", "1 2 3 4 5\n", "1\n2 3 4 5", "1  2 3 4 5"} {
+	for _, bad := range []string{" ", "x", "1", "1 2 3 4", "1 2 3 4 x 0", "1 2 3 4 5 6 7", "1 2 3 4 5 0 ", "1 2 3 4 5x 0", "-1 0 0 0 0 0", "0 0 -1 0 0 0",
+		"1.5 0 0 0 0 0", "1e3 0 0 0 0 0", "99999999999999999999 0 0 0 0 0", "nan 0 0 0 0 0", "1 2 3 4 5 0\n", "1\n2 3 4 5 6", "1  2 3 4 5 6", "1 2 3 4 5"} {
 		if c, err := quota.ParseCounters(bad); err == nil {
 			t.Errorf("%q was read as %+v", bad, c)
 		}
@@ -48,7 +48,7 @@ func TestWindowsOfAnUnusedAccount(t *testing.T) {
 }
 
 func TestOnlyLimitedWindowsAreShown(t *testing.T) {
-	c := mustCounters(t, "0 0 5 23640 6") // 1970-01-01
+	c := mustCounters(t, "0 0 5 23640 6 0") // 1970-01-01
 	for _, tc := range []struct {
 		limits relay.Limits
 		names  []string
@@ -74,7 +74,7 @@ func TestOnlyLimitedWindowsAreShown(t *testing.T) {
 func TestWindowsTurnOverAtMidnightUTC(t *testing.T) {
 	limits := relay.Limits{PerDay: 10, PerMonth: 10}
 	last := time.Date(2027, 12, 31, 23, 59, 59, 999e6, time.UTC)
-	c := mustCounters(t, "0 21183 3 24335 4") // 2027-12-31, December 2027
+	c := mustCounters(t, "0 21183 3 24335 4 0") // 2027-12-31, December 2027
 	used := func(now time.Time) [2]int64 {
 		w := c.Windows(limits, now)
 		return [2]int64{w[0].Used, w[1].Used}
@@ -92,7 +92,7 @@ func TestWindowsTurnOverAtMidnightUTC(t *testing.T) {
 
 // What a limit that was lowered leaves is 0, never less.
 func TestRemainingIsNeverNegative(t *testing.T) {
-	c := mustCounters(t, "60000000 0 50 23640 50")
+	c := mustCounters(t, "60000000 0 50 23640 50 0")
 	for _, w := range c.Windows(relay.Limits{PerMinute: 1, PerDay: 10, PerMonth: 10}, time.UnixMilli(0)) {
 		if w.Remaining != 0 || w.Reset <= 0 {
 			t.Errorf("%+v", w)

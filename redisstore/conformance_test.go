@@ -374,14 +374,14 @@ func TestCancelRefundsOnce(t *testing.T) {
 				b.t.Fatalf("cancelled %+v", j)
 			}
 		}
-		if got := used(); got != [3]int64{2, 1, 1} { // the minute is a rate
-			b.t.Errorf("used %v after one refund, want 1 of day and month", got)
+		if got := used(); got != [3]int64{1, 1, 1} {
+			b.t.Errorf("used %v after one refund, want 1 each", got)
 		}
 		s := b.connect(dev(), 4)
 		d := b.claim(s, 1)[0] // the cancelled job is not offered
 		b.acted(dev(), relay.Accept, d, relay.Running)
 		b.must(b.s.Cancel(b.t.Context(), api(), running.ID))
-		if got := used(); got != [3]int64{2, 1, 1} {
+		if got := used(); got != [3]int64{1, 1, 1} {
 			b.t.Errorf("used %v: a running job gives nothing back", got)
 		}
 		for told := false; !told; {
@@ -442,5 +442,18 @@ func TestEventsOfAnAccountAreReadable(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			b.t.Error(diff)
 		}
+	})
+}
+
+// Submitting and cancelling gives back no more than a day's quota: what stays of
+// cancelled jobs is bounded as well.
+func TestRefundsAreBounded(t *testing.T) {
+	onBoth(t, func(b *bench) {
+		api := b.platform()
+		b.limits(relay.LimitOverrides{PerMinute: ptr(int64(0)), PerDay: ptr(int64(2))})
+		for i := range 4 { // two are given back, two are not
+			b.must(b.s.Cancel(b.t.Context(), api(), b.admit(api(), "k"+string(rune('0'+i))).ID))
+		}
+		wantCode(b.t, b.err(b.s.Admit(b.t.Context(), api(), request("one more"))), relay.QuotaExceeded)
 	})
 }

@@ -72,7 +72,7 @@ func (b *bench) traces(rdb *redis.Client) traces {
 	}
 	f, err := rdb.HMGet(ctx, b.key(""), "c", "q").Result()
 	b.must(f, err)
-	if counters := strings.Fields(fmt.Sprint(f[0])); len(counters) == 5 {
+	if counters := strings.Fields(fmt.Sprint(f[0])); len(counters) == 6 {
 		tr.charged = counters[2]
 	}
 	tr.waiting = fmt.Sprint(f[1])

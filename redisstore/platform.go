@@ -96,13 +96,21 @@ func (s *Store) Cancel(ctx context.Context, c relay.Caller, jobID string) (relay
 	}
 	k := accountKeys(c.Account)
 	by := s.prove(c, jobID)
-	v, err := s.runFor(ctx, by, cancelScript, k.life(k.job(ref), by.nonce), c.Account, c.KeyID,
-		c.KeyID, by.op, c.NonceTTL.Milliseconds(), created.UnixMilli())
-	if err != nil {
-		return relay.Job{}, err
-	}
-	a := reply{v: v}
-	return a.lifeOutcome(ref)
+	var job relay.Job
+	err := s.withStanding(c.Account, func(st *standing) (string, error) {
+		v, err := s.runFor(ctx, by, cancelScript, k.life(k.job(ref), by.nonce), c.Account, c.KeyID,
+			c.KeyID, by.op, c.NonceTTL.Milliseconds(), created.UnixMilli(), st.text, st.limits.PerMinute, st.limits.PerDay)
+		if err != nil {
+			return "", err
+		}
+		a := reply{v: v}
+		if a.text(0) == "profile" {
+			return a.text(2), a.err
+		}
+		job, err = a.lifeOutcome(ref)
+		return "", err
+	})
+	return job, err
 }
 
 // lifeOutcome reads {outcome, now, record} of the scripts that change a job.
