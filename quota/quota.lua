@@ -63,9 +63,10 @@ end
 
 -- Gives one request back to each window it was taken from (created,
 -- milliseconds), if that window is still open. On one day no more are given back
--- than the day's limit: submitting and cancelling must not go on without end.
+-- than the day's limit, or 100 if that is less: submitting and cancelling must
+-- not go on without end.
 local function quota_refund(c, limits, now, created)
-  if limits[2] > 0 and c.refunds >= limits[2] then return end
+  if limits[2] > 0 and c.refunds >= math.max(limits[2], 100) then return end
   c.refunds = c.refunds + 1
   if limits[1] > 0 and now - created < 60000 then c.tat = math.max(0, c.tat - quota_step(limits[1])) end
   local day = math.floor(created / 86400000)
