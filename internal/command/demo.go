@@ -80,6 +80,7 @@ func demoSettings() (*config.Config, error) {
 	c.Listen, c.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
 	c.AdminToken = config.NewSecret(signature.NewSecret())
 	c.Embedded, c.AllowPrivateTargets = true, true // the site of redirects is on this machine
+	c.Drain = 2 * time.Second                      // there is no other replica to hand over to
 	return c, nil
 }
 
