@@ -102,16 +102,26 @@ func limitFields(o *relay.LimitOverrides) []field {
 	return fields
 }
 
+// pathAccount returns the account id of the path. What cannot be one is not
+// looked for.
+func (c *call) pathAccount() (string, error) {
+	account := c.g.Param("account")
+	if !relay.ValidAccountID(account) {
+		return "", relay.NewError(relay.NotFound, "no such account")
+	}
+	c.caller.Account = account // for the log
+	return account, nil
+}
+
 // show answers with what get reads of the account in the path.
 func show[T any](c *call, get func(account string) (T, error)) error {
 	if err := c.valid(); err != nil {
 		return err
 	}
-	account := c.g.Param("account")
-	if !relay.ValidAccountID(account) {
-		return relay.NewError(relay.NotFound, "no such account")
+	account, err := c.pathAccount()
+	if err != nil {
+		return err
 	}
-	c.caller.Account = account // for the log
 	v, err := get(account)
 	if err != nil {
 		return err
@@ -138,11 +148,10 @@ func (h *Handler) createLinkCode(c *call) error {
 	if err := c.valid(); err != nil {
 		return err
 	}
-	account := c.g.Param("account")
-	if !relay.ValidAccountID(account) {
-		return relay.NewError(relay.NotFound, "no such account")
+	account, err := c.pathAccount()
+	if err != nil {
+		return err
 	}
-	c.caller.Account = account // for the log
 	code := signature.NewLinkCode()
 	made, err := h.store.CreateLinkCode(c.ctx(), account, signature.NormalizeLinkCode(code), life)
 	if err != nil {
@@ -190,11 +199,10 @@ func (h *Handler) dropDeadLetter(c *call) error {
 	if err := c.valid(); err != nil {
 		return err
 	}
-	account := c.g.Param("account")
-	if !relay.ValidAccountID(account) {
-		return relay.NewError(relay.NotFound, "no such account")
+	account, err := c.pathAccount()
+	if err != nil {
+		return err
 	}
-	c.caller.Account = account // for the log
 	id, err := c.pathJob()
 	if err != nil {
 		return err
