@@ -37,10 +37,8 @@ end
 
 local rested = 0
 for _, key in ipairs(most > 0 and redis.call('ZRANGE', READY, 0, most + RESTING_MAX - 1) or {}) do
-  local text = redis.call('GET', key)
-  local head, body
-  if text then head, body = decode(text) end
-  if not text or head[STATE] ~= 'q' then
+  local head, body = fetch(key)
+  if not head or head[STATE] ~= 'q' then
     redis.call('ZREM', READY, key)
   elseif now >= expires(head) then
     finish(key, head, body, 'x', 'job.expired')
@@ -67,10 +65,9 @@ for _ = 1, 8 do
   empty = #entries == 0
   for _, entry in ipairs(entries) do
     local key = entry[2] and entry[2][2]
-    local text = key and redis.call('GET', key)
     local head, body
-    if text then head, body = decode(text) end
-    if not text or head[STATE] ~= 'q' or entry_id(head) ~= entry[1] then
+    if key then head, body = fetch(key) end
+    if not head or head[STATE] ~= 'q' or entry_id(head) ~= entry[1] then
       drop(entry[1], head)
     elseif now >= expires(head) then
       finish(key, head, body, 'x', 'job.expired')

@@ -37,6 +37,11 @@ local function decode(text)
   for field in string.gmatch(string.sub(text, 1, nl - 1), '%S+') do head[#head + 1] = field end
   return head, string.sub(text, nl + 1)
 end
+-- Reads and decodes a record; nothing when there is none.
+local function fetch(key)
+  local text = redis.call('GET', key)
+  if text then return decode(text) end
+end
 local function encode(head, body) return table.concat(head, ' ') .. '\n' .. body end
 local function set_tail(body, tail)
   return string.match(body, '^[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n[^\n]*\n') .. tail
@@ -128,10 +133,8 @@ end
 local function settle(limit, max_attempts)
   local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, limit)
   for _, key in ipairs(due) do
-    local text = redis.call('GET', key)
-    local head, body
-    if text then head, body = decode(text) end
-    if not text or final(head) then
+    local head, body = fetch(key)
+    if not head or final(head) then
       redis.call('ZREM', DUE, key)
     elseif now >= expires(head) then
       finish(key, head, body, 'x', 'job.expired')

@@ -11,10 +11,8 @@ local swept = redis.call('HGET', ACCT, 'sw') or '0'
 local old = redis.call('XRANGE', STREAM, '(' .. swept, string.format('%d', math.max(0, now - USUAL_LIFETIME)), 'COUNT', SETTLE_MAX)
 for _, entry in ipairs(old) do
   local key = entry[2][2]
-  local text = redis.call('GET', key)
-  local head, body
-  if text then head, body = decode(text) end
-  if text and not final(head) and entry_id(head) == entry[1] then
+  local head, body = fetch(key)
+  if head and not final(head) and entry_id(head) == entry[1] then
     if now >= expires(head) then finish(key, head, body, 'x', 'job.expired') end
   else
     drop(entry[1], head)
