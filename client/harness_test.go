@@ -32,7 +32,7 @@ type request struct {
 	Method, Target string
 	Header         http.Header
 	Body           []byte
-	Signed         signature.LinkPeeler
+	Signed         signature.Proof
 }
 
 // member returns a string member of the JSON body.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"linkrelay/relay"
 	"linkrelay/signature"
@@ -18,6 +19,8 @@ import (
 type credentialStore interface {
 	// Credential returns relay.ErrUnknownKey when no key has the id.
 	Credential(ctx context.Context, keyID string) (*relay.Credential, error)
+	// Used counts a request that the credential's i-th secret verified.
+	Used(c *relay.Credential, i int, at time.Time)
 }
 
 // checkHeaderSize refuses what net/http's own limit, set higher (Server),

@@ -33,7 +33,7 @@ type call struct {
 	at     time.Time  // the one reading of the clock: when the headers had arrived
 	id     string     // of the request
 	ip     netip.Addr // of the client; the zero value when it cannot be told
-	proof  signature.LinkPeeler
+	proof  signature.Proof
 	cred   *relay.Credential
 	caller relay.Caller
 	query  url.Values

@@ -22,6 +22,9 @@ type desktopStore interface {
 	CreateKey(ctx context.Context, by relay.Caller, k relay.KeySpec) (relay.Key, error)
 	KeyInventory(ctx context.Context, by relay.Caller) (relay.KeyInventory, error)
 	RevokeKey(ctx context.Context, by relay.Caller, keyID string) (relay.KeyInventory, error)
+	// RotateKey gives a key another secret; the ones before stay valid for grace,
+	// never past their own end.
+	RotateKey(ctx context.Context, by relay.Caller, keyID, secret string, grace time.Duration) (relay.Key, error)
 }
 
 const (

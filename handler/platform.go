@@ -15,6 +15,9 @@ type platformStore interface {
 	// Admit is the admission step. Windows is set whenever they were read, also
 	// beside an error.
 	Admit(ctx context.Context, by relay.Caller, r *relay.JobRequest) (relay.Admission, error)
+	// Check is what Admit would decide, with nothing consumed: no nonce, no
+	// quota, no job. Admission.Job is set only when an earlier request made it.
+	Check(ctx context.Context, by relay.Caller, r *relay.JobRequest) (relay.Admission, error)
 	// Job and JobByKey hold their answer until the job is final, or wait or ctx
 	// is over; ctx ends the wait only, never a read under way.
 	Job(ctx context.Context, by relay.Caller, jobID string, wait time.Duration) (relay.Job, error)

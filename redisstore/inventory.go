@@ -57,6 +57,13 @@ func (s *Store) RevokeKey(ctx context.Context, c relay.Caller, keyID string) (re
 	return inv, err
 }
 
+// RotateKey gives an API key of the device's account another secret. The ones
+// before stay valid for grace, never past their own end.
+func (s *Store) RotateKey(ctx context.Context, c relay.Caller, keyID, secret string, grace time.Duration) (relay.Key, error) {
+	_, _, _, _, _ = ctx, c, keyID, secret, grace
+	return relay.Key{}, errors.New("redisstore: rotate: to come with this change")
+}
+
 func (s *Store) changeKeys(ctx context.Context, c relay.Caller, verb, keyID string, expires int64, entry string) (relay.KeyInventory, error) {
 	k := accountKeys(c.Account)
 	by := s.prove(c, verb+keyID)

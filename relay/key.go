@@ -3,6 +3,7 @@ package relay
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -43,14 +44,20 @@ const (
 // signature and to refuse a key that may not do what it asks. Whether the key
 // is revoked is decided by the admission step itself (DESIGN §2.8).
 type Credential struct {
-	KeyID    string
-	Account  string
-	DeviceID string // set for a device key, empty for an API key
-	Secrets  []string
-	Schemes  []Scheme
-	Scopes   []Scope
-	CIDRs    []netip.Prefix
+	KeyID     string
+	Account   string
+	DeviceID  string   // set for a device key, empty for an API key
+	Secrets   []string // the newest first; which of them may act the store decides
+	SecretIDs []string // SecretIDs[i] names Secrets[i]: see SecretID
+	Schemes   []Scheme
+	AllowSHA1 bool // signed-query may use HMAC-SHA1
+	Scopes    []Scope
+	CIDRs     []netip.Prefix
 }
+
+// SecretID names one secret of a key: "key id.generation". A key's first secret
+// has generation 1, and each rotation makes the next.
+func SecretID(keyID string, generation int) string { return keyID + "." + strconv.Itoa(generation) }
 
 // Device reports whether this is a device's key.
 func (c *Credential) Device() bool { return c.DeviceID != "" }
@@ -67,13 +74,18 @@ func (c *Credential) AllowsIP(ip netip.Addr) bool {
 }
 
 // Caller is who sent one request whose signature was verified. The store
-// checks the key's state and burns the nonce in the same step that acts.
+// checks the secret's state and burns the nonce in the same step that acts.
 type Caller struct {
 	Account  string
 	KeyID    string
+	SecretID string // which of the key's secrets signed
 	DeviceID string
 	Nonce    string
 	NonceTTL time.Duration // until the request could no longer be fresh
+	// Once identifies what was signed where a scheme's signatures are single-use
+	// (iklim), "" elsewhere. It is burnt like the nonce and beside it, and an
+	// idempotency key that made a job before is refused, not answered with it.
+	Once string
 }
 
 // KeySpec creates an API key. ID and Secret come from the signature package.
@@ -83,6 +95,7 @@ type KeySpec struct {
 	Name        string
 	Environment Environment
 	Schemes     []Scheme
+	AllowSHA1   bool
 	Scopes      []Scope
 	CIDRs       []netip.Prefix
 	ExpiresAt   *time.Time
@@ -94,12 +107,22 @@ type Key struct {
 	Name        string      `json:"name"`
 	Environment Environment `json:"environment"`
 	Schemes     []Scheme    `json:"schemes"`
+	AllowSHA1   bool        `json:"allowSha1,omitempty"`
 	Scopes      []Scope     `json:"scopes"`
 	CIDRs       []string    `json:"allowedCidrs,omitempty"`
 	CreatedBy   string      `json:"createdBy"` // the device that created it
 	CreatedAt   time.Time   `json:"createdAt"`
 	ExpiresAt   *time.Time  `json:"expiresAt,omitempty"`
-	RevokedAt   *time.Time  `json:"revokedAt,omitempty"`
+	Secrets     []Secret    `json:"secrets"` // the newest first; more than one while rotation keeps an old one valid
+}
+
+// Secret is what an inventory tells about one secret of a key; never its text.
+type Secret struct {
+	Generation int        `json:"generation"`
+	CreatedAt  time.Time  `json:"createdAt"`
+	ValidUntil *time.Time `json:"validUntil,omitempty"` // set when it stops before the key does
+	LastUsedAt *time.Time `json:"lastUsedAt,omitempty"` // of a request that verified; written every few seconds
+	Uses       int64      `json:"uses"`                 // requests that verified
 }
 
 // KeyInventory is an account's keys at one revision.

@@ -27,6 +27,9 @@ const (
 	MinLinkCodeTTL     = time.Minute
 	MaxLinkCodeTTL     = 24 * time.Hour
 	DefaultLinkCodeTTL = 15 * time.Minute
+	MaxSecrets         = 3                   // secrets of one key at a time
+	MaxGrace           = 30 * 24 * time.Hour // the longest graceSeconds of a rotation
+	DefaultGrace       = 24 * time.Hour
 	MaxLimit           = 1_000_000_000  // the largest limit of a plan or account
 	MaxRetryDelay      = 24 * time.Hour // the longest delaySeconds of a failed delivery
 )

@@ -7,13 +7,13 @@ import (
 )
 
 // Reasons is every text that HeaderError.Reason can be.
-var Reasons = []string{keyForm, timestampForm, millisecondsForm, nonceForm, signatureForm, base64Form, onceForm}
+var Reasons = []string{keyForm, timestampForm, millisecondsForm, nonceForm, signatureForm, onceForm}
 
 // WithChecksum is what NewKeyID and NewSecret end with.
 var WithChecksum = withChecksum
 
 // Render writes the four headers again from what was parsed.
-func (p *LinkPeeler) Render() http.Header {
+func (p *Proof) Render() http.Header {
 	values := make([]string, p.count)
 	for i := range values {
 		values[i] = hex.EncodeToString(p.macs[i][:])

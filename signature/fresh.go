@@ -23,3 +23,14 @@ func Fresh(ts, now time.Time, skew time.Duration) bool {
 func NonceTTL(ts, now time.Time, skew time.Duration) time.Duration {
 	return max(ts.Add(skew).Sub(now), 0) + NonceDrift
 }
+
+// Fresh reports whether the request may be accepted at now. Under signed-query,
+// whose time is that of its end, skew does not matter: it must not have passed,
+// and be at most MaxQueryAhead away.
+func (p *Proof) Fresh(now time.Time, skew time.Duration) bool {
+	if p.Scheme == SchemeSignedQuery {
+		left := p.Timestamp.Unix() - now.Unix()
+		return 0 <= left && left <= int64(MaxQueryAhead/time.Second)
+	}
+	return Fresh(p.Timestamp, now, skew)
+}

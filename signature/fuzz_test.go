@@ -35,7 +35,7 @@ func FuzzParseLinkPeeler(f *testing.F) {
 			if !slices.Contains(signature.Reasons, fault.Reason) || h[fault.Header] == nil {
 				t.Fatalf("%v", fault)
 			}
-			if !reflect.DeepEqual(p, signature.LinkPeeler{}) {
+			if !reflect.DeepEqual(p, signature.Proof{}) {
 				t.Fatal("refused, and something returned")
 			}
 			return

@@ -12,22 +12,24 @@ const (
 	Duplicated HeaderFault = "duplicated" // more than one line, even with equal values
 )
 
-// HeaderError names the first signature header that cannot be used. It is
+// HeaderError names the first signature header, or parameter, that cannot be used. It is
 // found before any secret is looked at, and may be shown to anyone.
 type HeaderError struct {
 	Kind   HeaderFault
-	Header string // the documented spelling
-	Reason string // continues a sentence that begins with Header; one of a fixed set, so no received value is ever in it
+	Header string // the documented spelling; "" when it is a query parameter
+	// Parameter is the query parameter of scheme signed-query, "" for a header.
+	Parameter string
+	Reason    string // continues a sentence that begins with its name; one of a fixed set, so no received value is ever in it
 }
 
 // Error implements error.
 func (e *HeaderError) Error() string {
-	return "signature: header " + string(e.Kind) + ": " + e.Header + " " + e.Reason
+	return "signature: header " + string(e.Kind) + ": " + e.Header + e.Parameter + " " + e.Reason
 }
 
 const onceForm = "must be sent exactly once"
 
-// headerForm is one header that a scheme requires and what it has to look like.
+// headerForm is one header, or parameter, that a scheme requires and what it has to look like.
 type headerForm struct{ name, form string }
 
 // presence checks that each header is there, then that each is there once.
@@ -35,12 +37,12 @@ type headerForm struct{ name, form string }
 func presence(h http.Header, required []headerForm) *HeaderError {
 	for _, r := range required {
 		if v := h[r.name]; len(v) == 0 || len(v) == 1 && v[0] == "" {
-			return &HeaderError{Missing, r.name, r.form}
+			return &HeaderError{Kind: Missing, Header: r.name, Reason: r.form}
 		}
 	}
 	for _, r := range required {
 		if len(h[r.name]) > 1 {
-			return &HeaderError{Duplicated, r.name, onceForm}
+			return &HeaderError{Kind: Duplicated, Header: r.name, Reason: onceForm}
 		}
 	}
 	return nil
@@ -61,5 +63,8 @@ func within(s string, least, most int, allowed func(byte) bool) bool {
 
 func isDigit(c byte) bool   { return '0' <= c && c <= '9' }
 func isVisible(c byte) bool { return '!' <= c && c <= '~' }
-func isAlnum(c byte) bool   { return isDigit(c) || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
-func isNonce(c byte) bool   { return isAlnum(c) || c == '_' || c == '-' }
+func isHexDigit(c byte) bool {
+	return isDigit(c) || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+func isAlnum(c byte) bool { return isDigit(c) || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
+func isNonce(c byte) bool { return isAlnum(c) || c == '_' || c == '-' }

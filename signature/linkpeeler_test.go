@@ -23,7 +23,7 @@ var (
 	signer = signature.Signer{KeyID: "lp_live_Vect0rsOnlyKeyA115GEgn", Secret: "lps_thisSecretIsPublishedAndMustNeverSignForRea3DUFt2"}
 )
 
-func parse(t testing.TB, h http.Header) signature.LinkPeeler {
+func parse(t testing.TB, h http.Header) signature.Proof {
 	t.Helper()
 	p, fault := signature.ParseLinkPeeler(h)
 	if fault != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Signer makes the headers of scheme link-peeler. Its methods are safe for
+// Signer signs requests. Its methods are safe for
 // concurrent use.
 type Signer struct {
 	KeyID  string
@@ -65,3 +65,5 @@ func (s Signer) headers(timestamp, nonce, prefix string, head, body []byte) http
 // unixSeconds pads to the ten digits that the scheme wants, for clocks set
 // before September 2001 (a simulated one, for instance).
 func unixSeconds(at time.Time) string { return fmt.Sprintf("%010d", at.Unix()) }
+
+func unixMillis(at time.Time) string { return fmt.Sprintf("%013d", at.UnixMilli()) }

@@ -299,9 +299,9 @@ func (d *desktop) keys(cmd *cobra.Command, asJSON bool, ask func(*client.Desktop
 		return printValue(cmd, inventory)
 	}
 	t := newTable(cmd.OutOrStdout())
-	t.row("KEY", "NAME", "CREATED", "EXPIRES", "REVOKED")
+	t.row("KEY", "NAME", "CREATED", "EXPIRES")
 	for _, k := range inventory.Keys {
-		t.row(k.ID, k.Name, k.CreatedAt, k.ExpiresAt, k.RevokedAt)
+		t.row(k.ID, k.Name, k.CreatedAt, k.ExpiresAt)
 	}
 	return t.flush()
 }

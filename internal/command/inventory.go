@@ -43,9 +43,9 @@ func newKeyListCommand(op *operator) *cobra.Command {
 		Args:  accountArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return run(cmd, op, call{method: http.MethodGet, path: []string{args[0], "keys"}}, func(t table, inventory relay.KeyInventory) {
-				t.row("KEY", "NAME", "SCHEMES", "SCOPES", "CREATED", "EXPIRES", "REVOKED")
+				t.row("KEY", "NAME", "SCHEMES", "SCOPES", "CREATED", "EXPIRES")
 				for _, k := range inventory.Keys {
-					t.row(k.ID, k.Name, join(k.Schemes), join(k.Scopes), k.CreatedAt, k.ExpiresAt, k.RevokedAt)
+					t.row(k.ID, k.Name, join(k.Schemes), join(k.Scopes), k.CreatedAt, k.ExpiresAt)
 				}
 			})
 		},
