@@ -79,6 +79,7 @@ type KeySpec struct {
 	Name         string            `json:"name"`
 	Environment  relay.Environment `json:"environment,omitempty"`
 	Schemes      []relay.Scheme    `json:"schemes,omitempty"`
+	AllowSHA1    bool              `json:"allowSha1,omitempty"` // scheme signed-query may use HMAC-SHA1, for callers that have nothing better
 	Scopes       []relay.Scope     `json:"scopes,omitempty"`
 	AllowedCIDRs []string          `json:"allowedCidrs,omitempty"`
 	ExpiresAt    *time.Time        `json:"expiresAt,omitempty"`
@@ -99,6 +100,22 @@ func (k NewKey) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "key(%s)", k
 // and RevokeKey removes it.
 func (d *Desktop) CreateKey(ctx context.Context, spec KeySpec) (k NewKey, err error) {
 	_, err = d.do(ctx, call{method: http.MethodPost, path: "/api/desktop/keys", in: spec, once: true}, &k)
+	return k, err
+}
+
+// RotateKey gives an API key another secret and returns it in the key's entry.
+// The secrets it had stay valid for grace (0 to relay.MaxGrace, rounded up to
+// the second; with 0 they are refused from now on), never past an end they have
+// already. Key.Secrets tells when each was last used.
+//
+// It is sent once: after a failure on the way the key may have a secret that
+// nobody has seen, while the grace of the others runs. Rotate again then.
+func (d *Desktop) RotateKey(ctx context.Context, keyID string, grace time.Duration) (k NewKey, err error) {
+	in := struct {
+		GraceSeconds int64 `json:"graceSeconds"`
+	}{wholeSeconds(grace)}
+	path := "/api/desktop/keys/" + url.PathEscape(keyID) + "/rotate"
+	_, err = d.do(ctx, call{method: http.MethodPost, path: path, in: in, once: true}, &k)
 	return k, err
 }
 
@@ -138,7 +155,7 @@ func (d *Desktop) Act(ctx context.Context, a relay.Action) (job relay.Job, err e
 	case relay.Fail:
 		body.Error, body.Retryable = a.Error, &a.Retryable
 		if a.Delay != nil {
-			seconds := int64((*a.Delay + time.Second - 1) / time.Second)
+			seconds := wholeSeconds(*a.Delay)
 			body.DelaySeconds = &seconds
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"linkrelay/client"
 	"linkrelay/relay"
 )
@@ -84,6 +86,49 @@ func TestKeys(t *testing.T) {
 	}
 	if all[2].Method+all[2].Target != "DELETE/api/desktop/keys/"+id {
 		t.Errorf("revoke %s %s", all[2].Method, all[2].Target)
+	}
+}
+
+// A rotation is sent once: sent again it would make a third secret.
+func TestRotateKey(t *testing.T) {
+	at := time.Date(2026, 11, 21, 20, 0, 0, 0, time.UTC)
+	end := at.Add(time.Hour)
+	key := relay.Key{ID: apiKey, Name: "shop", Secrets: []relay.Secret{
+		{Generation: 2, CreatedAt: at},
+		{Generation: 1, CreatedAt: at.Add(-time.Hour), ValidUntil: &end, LastUsedAt: &at, Uses: 7},
+	}}
+	srv, j := serve(t, func(n int, w http.ResponseWriter, _ request) {
+		if n > 2 {
+			cut(w)
+			return
+		}
+		answer(w, http.StatusOK, struct {
+			relay.Key
+			Secret string `json:"secret"`
+		}{key, secret})
+	})
+	d := newDesktop(t, func(o *client.Options) { o.BaseURL = srv.URL })
+	made, err := d.RotateKey(t.Context(), apiKey, time.Hour-time.Millisecond)
+	if diff := cmp.Diff(key, made.Key); err != nil || made.Secret != secret || diff != "" {
+		t.Errorf("RotateKey = %v, %v\n%s", made, err, diff)
+	}
+	for _, grace := range []time.Duration{0, time.Minute} {
+		_, err = d.RotateKey(t.Context(), "a/b", grace)
+	}
+	if err == nil {
+		t.Error("no error for a lost answer")
+	}
+	var got []string
+	for _, r := range j.requests() {
+		got = append(got, r.Method+" "+r.Target+" "+string(r.Body))
+	}
+	want := []string{
+		"POST /api/desktop/keys/" + apiKey + `/rotate {"graceSeconds":3600}`,
+		`POST /api/desktop/keys/a%2Fb/rotate {"graceSeconds":0}`,
+		`POST /api/desktop/keys/a%2Fb/rotate {"graceSeconds":60}`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }
 

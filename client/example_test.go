@@ -24,6 +24,9 @@ func exampleRelay() *httptest.Server {
 		_ = json.Unmarshal(body, &in)
 		job := relay.Job{ID: "job_1", State: relay.Queued, IdempotencyKey: in.IdempotencyKey, RowID: in.RowID}
 		switch {
+		case r.URL.Path == "/api/links/verify":
+			_, _ = fmt.Fprintf(w, `{"ok":true,"scheme":"link-peeler","version":"v2","key":%q,"secretGeneration":2,"wouldCreate":true}`, apiKey)
+			return
 		case in.RowID == "over":
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.Header().Set("Retry-After", "3600")
@@ -85,6 +88,44 @@ func ExamplePlatform_Submit_refused() {
 		fmt.Println("used up:", e.Windows, "for another", e.RetryAfter)
 	}
 	// Output: used up: [day] for another 1h0m0s
+}
+
+// A new secret is tried out before anything depends on it.
+func ExamplePlatform_Verify() {
+	srv := exampleRelay()
+	defer srv.Close()
+
+	p, _ := client.NewPlatform(client.Options{BaseURL: srv.URL, KeyID: apiKey, Secret: secret})
+	defer p.Close()
+
+	v, err := p.Verify(context.Background(), relay.JobRequest{TrackingURL: "https://t.example/c/abc", Source: "newsletter", RowID: "42"})
+	if e, ok := errors.AsType[*relay.Error](err); ok && e.Diagnosis != "" {
+		fmt.Println("signed wrongly:", e.Diagnosis)
+	}
+	fmt.Println("secret", v.SecretGeneration, "works, would make a job:", v.WouldCreate)
+	// Output: secret 2 works, would make a job: true
+}
+
+// A key gets another secret while programs still use the one it has.
+func ExampleDesktop_RotateKey() {
+	d, err := client.NewDesktop(client.Options{
+		BaseURL: "https://relay.example",
+		KeyID:   os.Getenv("DEVICE_KEY"),
+		Secret:  os.Getenv("DEVICE_SECRET"),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	made, err := d.RotateKey(context.Background(), os.Getenv("API_KEY"), 24*time.Hour)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = os.WriteFile("secret", []byte(made.Secret), 0o600) // shown this once
+	for _, s := range made.Secrets {
+		fmt.Println("secret", s.Generation, "valid until", s.ValidUntil, "last used", s.LastUsedAt)
+	}
 }
 
 func ExampleDesktop_Run() {

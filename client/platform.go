@@ -45,6 +45,10 @@ type fetchBody struct {
 	ExpirySeconds  int64           `json:"expiresInSeconds,omitempty"`
 }
 
+func bodyOf(r relay.JobRequest) fetchBody {
+	return fetchBody{r.IdempotencyKey, r.TrackingURL, r.Source, r.RowID, r.Context, wholeSeconds(r.Expiry)}
+}
+
 // Submit admits a job, exactly once however often it has to be sent: failures
 // on the way and 500, 502, 503 and 504 are retried within Options.Attempts,
 // each time signed anew under the same idempotency key.
@@ -58,19 +62,42 @@ type fetchBody struct {
 // it again under that key is safe.
 func (p *Platform) Submit(ctx context.Context, r relay.JobRequest) (Submitted, error) {
 	if r.IdempotencyKey == "" {
-		r.IdempotencyKey = relay.RandomText(22) // 131 bits
+		r.IdempotencyKey = newIdempotencyKey()
 	}
 	s := Submitted{}
-	a, err := p.do(ctx, call{method: http.MethodPost, path: "/api/links/fetch", in: fetchBody{
-		r.IdempotencyKey, r.TrackingURL, r.Source, r.RowID, r.Context,
-		int64((r.Expiry + time.Second - 1) / time.Second),
-	}}, &s.Job)
+	a, err := p.do(ctx, call{method: http.MethodPost, path: "/api/links/fetch", in: bodyOf(r)}, &s.Job)
 	if err != nil {
 		return Submitted{Job: relay.Job{IdempotencyKey: r.IdempotencyKey}}, err
 	}
 	s.Replayed = a.header.Get("Idempotent-Replayed") == "true"
 	s.RateLimit = rateLimit(a.header)
 	return s, nil
+}
+
+// Verified is the relay's answer to Verify.
+type Verified struct {
+	Scheme           relay.Scheme   `json:"scheme"`
+	Version          string         `json:"version"` // of scheme link-peeler: v2
+	KeyID            string         `json:"key"`
+	SecretGeneration int            `json:"secretGeneration"` // which of the key's secrets signed: the newest has the largest number
+	WouldCreate      bool           `json:"wouldCreate"`
+	Job              *relay.Job     `json:"job"` // the job that this idempotency key made before; nil when it would make one
+	RateLimit        []relay.Window `json:"-"`   // as they stand; this call changes none
+}
+
+// Verify is Submit without its effect: the relay makes every check, of the
+// signature, the key, the fields, the membership and the quota, and consumes
+// nothing. An error is what Submit would be refused with. It is how a new key
+// or secret is tried out.
+//
+// An empty IdempotencyKey is replaced by a random one, as in Submit.
+func (p *Platform) Verify(ctx context.Context, r relay.JobRequest) (v Verified, err error) {
+	if r.IdempotencyKey == "" {
+		r.IdempotencyKey = newIdempotencyKey()
+	}
+	a, err := p.do(ctx, call{method: http.MethodPost, path: "/api/links/verify", in: bodyOf(r)}, &v)
+	v.RateLimit = rateLimit(a.header)
+	return v, err
 }
 
 // SubmitAndWait submits a job and waits until it is final.
@@ -149,5 +176,10 @@ func (p *Platform) Quota(ctx context.Context) (q relay.QuotaStatus, err error) {
 	}
 	return q, err
 }
+
+func newIdempotencyKey() string { return relay.RandomText(22) } // 131 bits
+
+// wholeSeconds rounds up.
+func wholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
 func jobPath(id string) string { return "/api/links/jobs/" + url.PathEscape(id) }
