@@ -1,27 +1,15 @@
 package handler
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"errors"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
-	"time"
 
 	"linkrelay/relay"
-	"linkrelay/signature"
 )
-
-// credentialStore finds what verifies a signature.
-type credentialStore interface {
-	// Credential returns relay.ErrUnknownKey when no key has the id.
-	Credential(ctx context.Context, keyID string) (*relay.Credential, error)
-	// Used counts a request that the credential's i-th secret verified.
-	Used(c *relay.Credential, i int, at time.Time)
-}
 
 // checkHeaderSize refuses what net/http's own limit, set higher (Server),
 // would refuse in plain text.
@@ -41,25 +29,6 @@ func checkHeaderSize(c *call) error {
 	return nil
 }
 
-// checkThrottle refuses callers that failed too often, before anything of
-// theirs is looked at. It reads memory only.
-func (h *Handler) checkThrottle(c *call) error {
-	var keyID string
-	if v := c.g.Request.Header[signature.HeaderKey]; len(v) > 0 {
-		keyID = v[0]
-	}
-	t, from := &h.throttles, client(c.ip)
-	if wait := t.failures.wait(from.withKey(t, keyID), c.at); wait > 0 {
-		return throttled(wait)
-	}
-	if wait := t.unknown.wait(from, c.at); wait > 0 {
-		if _, known := t.verified.get(source{}.withKey(t, keyID)); !known {
-			return throttled(wait)
-		}
-	}
-	return nil
-}
-
 // checkLinkAttempts bounds the one call that reaches the store unsigned.
 // Successes count as well: nobody links that many devices at once.
 func (h *Handler) checkLinkAttempts(c *call) error {
@@ -71,109 +40,40 @@ func (h *Handler) checkLinkAttempts(c *call) error {
 	return nil
 }
 
-var headerCodes = map[signature.HeaderFault]relay.Code{
-	signature.Missing:    relay.HeaderMissing,
-	signature.Malformed:  relay.HeaderMalformed,
-	signature.Duplicated: relay.HeaderDuplicated,
-}
-
-// parseProof reads the signature headers.
-func parseProof(c *call) error {
-	proof, fault := signature.ParseLinkPeeler(c.g.Request.Header)
-	if fault != nil {
-		return headerError(headerCodes[fault.Kind], fault.Header, fault.Reason)
-	}
-	if proof.V1 && !c.route.v1 {
-		return headerError(relay.HeaderMalformed, signature.HeaderSignature, "must be a v2 value for this call: v2= followed by 64 hex digits; v1 is for POST /api/links/fetch only")
-	}
-	c.proof = proof
-	return nil
-}
-
-func headerError(code relay.Code, header, reason string) error {
-	e := relay.NewError(code, header+" "+reason)
-	e.Header = header
-	return e
-}
-
-// checkSkew compares the timestamp with the clock as it was when the headers
-// arrived: a slow body does not make a request stale.
-func (h *Handler) checkSkew(c *call) error {
-	if signature.Fresh(c.proof.Timestamp, c.at, h.MaxSkew) {
-		return nil
-	}
-	e := relay.NewError(relay.TimestampOutOfWindow, "compare receivedTimestamp with serverTime")
-	e.ServerTime = c.at.Unix()
-	e.ReceivedTimestamp = c.proof.RawTimestamp
-	e.MaxSkewSeconds = int64(h.MaxSkew.Seconds())
-	return e
-}
-
-// errSignature is the one answer to an unknown key, a mistyped key id and a
-// wrong signature: nobody without the secret can tell them apart.
-var errSignature = relay.NewError(relay.SignatureInvalid, "the key is unknown or the signature does not match")
-
-// verify finds the key and checks the signature over the bytes received. The
-// same HMAC work is done whether the key exists or not.
-func (h *Handler) verify(c *call) error {
-	var secrets []string
-	kind, wellFormed := signature.ParseKeyID(c.proof.KeyID)
-	if wellFormed {
-		c.keyPrefix = c.proof.KeyID[:min(len(c.proof.KeyID), len("lp_"+kind+"_")+4)]
-		cred, err := h.store.Credential(c.ctx(), c.proof.KeyID)
-		switch {
-		case err == nil:
-			c.cred, secrets = cred, cred.Secrets
-		case errors.Is(err, relay.ErrUnknownKey):
-			h.throttles.unknown.charge(client(c.ip), c.at)
-		default:
-			return err
-		}
-	}
-	r := c.g.Request
-	if c.proof.Verify(secrets, r.Method, r.RequestURI, c.body()) < 0 {
-		t := &h.throttles
-		t.failures.charge(client(c.ip).withKey(t, c.proof.KeyID), c.at)
-		return errSignature
-	}
-	h.throttles.remember(c.proof.KeyID, c.at)
-	c.caller = relay.Caller{
-		Account:  c.cred.Account,
-		KeyID:    c.cred.KeyID,
-		DeviceID: c.cred.DeviceID,
-		Nonce:    c.proof.Nonce,
-		NonceTTL: signature.NonceTTL(c.proof.Timestamp, c.at, h.MaxSkew),
-	}
-	return nil
-}
-
 // authorize checks what this key may do. Whether it is revoked or expired the
 // store decides in the step that acts (DESIGN §2.8).
 func (h *Handler) authorize(c *call) error {
 	forDevice := c.route.auth == deviceKey
-	if !forDevice && !c.cred.Device() && !c.cred.Accepts(relay.SchemeLinkPeeler) {
-		return relay.NewError(relay.SchemeNotAllowed, "the key was created without scheme link-peeler")
+	scope := c.route.scope
+	if c.proof.Creates {
+		scope = relay.ScopeJobsCreateQuery
 	}
 	switch {
 	case forDevice && !c.cred.Device():
 		return relay.NewError(relay.ScopeMissing, "this call needs a device key")
 	case !forDevice && c.cred.Device():
 		return relay.NewError(relay.ScopeMissing, "this call needs an API key; a device key only acts as its device")
-	case !forDevice && !c.cred.Allows(c.route.scope):
-		return relay.NewError(relay.ScopeMissing, "this call needs the scope "+string(c.route.scope))
+	case !forDevice && !c.cred.Accepts(relay.Scheme(c.proof.Scheme)):
+		return relay.NewError(relay.SchemeNotAllowed, "the key was created without scheme "+string(c.proof.Scheme))
+	case !forDevice && !c.cred.Allows(scope):
+		return relay.NewError(relay.ScopeMissing, "this call needs the scope "+string(scope))
 	case !c.cred.AllowsIP(c.ip):
 		return relay.NewError(relay.IPNotAllowed, "the request came from "+c.ip.String())
 	}
 	return nil
 }
 
-// checkRate bounds the calls of one key. Those that create jobs are bounded by
-// the account's windows instead.
+// checkRate bounds the calls of one key. Jobs that are made are bounded by the
+// account's windows instead, so fetch counts only its replays (see fetch).
 func (h *Handler) checkRate(c *call) error {
-	if c.route.scope == relay.ScopeJobsCreate {
-		return nil
+	key := source{}.withKey(&h.throttles, c.cred.KeyID)
+	if !c.route.admits() {
+		return h.throttles.calls.spend(key, c.at, "this key makes more than 200 calls a second")
 	}
-	return h.throttles.calls.spend(source{}.withKey(&h.throttles, c.cred.KeyID), c.at, "this key makes more than 200 calls a second")
+	if wait := h.throttles.replays.wait(key, c.at); wait > 0 {
+		return rateLimited(wait, "this key repeats more than 200 requests a second")
+	}
+	return nil
 }
 
 // checkToken admits the operator. Both sides are hashed, so that the

@@ -33,9 +33,9 @@ func (s *scratch) release() {
 	}
 }
 
-// body returns the bytes received, nil for none. They are only valid during
-// the call.
-func (c *call) body() []byte {
+// received returns the bytes of the body, nil for none. They are only valid
+// during the call.
+func (c *call) received() []byte {
 	if c.in == nil {
 		return nil
 	}
@@ -45,7 +45,7 @@ func (c *call) body() []byte {
 // checkBodyKind refuses a body by its headers: before any of it is read, and
 // before the caller is asked who it is.
 func checkBodyKind(c *call) error {
-	r, rule := c.g.Request, c.route.body
+	r, rule := c.g.Request, c.body
 	if r.ContentLength == 0 && (rule.limit == 0 || rule.optional) {
 		return nil
 	}
@@ -90,7 +90,7 @@ const eagerBody = 4 << 10
 // readBody reads a body of bounded size within bodyTimeout, which began when
 // the headers had arrived.
 func readBody(c *call) error {
-	r, limit := c.g.Request, c.route.body.limit
+	r, limit := c.g.Request, c.body.limit
 	if r.ContentLength == 0 {
 		return nil
 	}

@@ -30,9 +30,11 @@ type call struct {
 	raw   http.ResponseWriter // net/http's own: gin's hides the errors of Flush
 	route *route
 
-	at     time.Time  // the one reading of the clock: when the headers had arrived
-	id     string     // of the request
-	ip     netip.Addr // of the client; the zero value when it cannot be told
+	at     time.Time        // the one reading of the clock: when the headers had arrived
+	id     string           // of the request
+	ip     netip.Addr       // of the client; the zero value when it cannot be told
+	body   bodyRule         // the route's, unless the scheme has another
+	scheme signature.Scheme // of a platform's call: as detected, then as verified
 	proof  signature.Proof
 	cred   *relay.Credential
 	caller relay.Caller
@@ -52,7 +54,7 @@ var calls = sync.Pool{New: func() any { return new(call) }}
 // that every answer has.
 func (h *Handler) begin(g *gin.Context, r *route) *call {
 	c := calls.Get().(*call)
-	*c = call{g: g, route: r, at: time.Now(), faults: c.faults[:0]}
+	*c = call{g: g, route: r, body: r.body, at: time.Now(), faults: c.faults[:0]}
 	c.raw = g.Writer.(interface{ Unwrap() http.ResponseWriter }).Unwrap()
 	c.id = requestID(g.Request.Header)
 	c.ip = h.clientIP(g)

@@ -149,12 +149,21 @@ func (h *Handler) revokeKey(c *call) error {
 	if err := c.valid(); err != nil {
 		return err
 	}
-	id := c.g.Param("id")
-	if _, ok := signature.ParseKeyID(id); !ok {
-		return relay.NewError(relay.NotFound, "no such key")
+	id, err := c.pathKey()
+	if err != nil {
+		return err
 	}
 	inventory, err := h.store.RevokeKey(c.ctx(), c.caller, id)
 	return c.replyKeys(inventory, err)
+}
+
+// pathKey returns the key id of the path. What cannot be one is not looked for.
+func (c *call) pathKey() (string, error) {
+	id := c.g.Param("id")
+	if _, ok := signature.ParseKeyID(id); !ok {
+		return "", relay.NewError(relay.NotFound, "no such key")
+	}
+	return id, nil
 }
 
 func (c *call) replyKeys(inventory relay.KeyInventory, err error) error {
@@ -174,18 +183,51 @@ func (h *Handler) createKey(c *call) error {
 	if err != nil {
 		return err
 	}
-	err = h.throttles.newKeys.spend(source{}.withKey(&h.throttles, c.cred.KeyID), c.at, "this device creates keys too fast")
-	if err != nil {
+	if err := h.spendNewKey(c); err != nil {
 		return err
 	}
 	key, err := h.store.CreateKey(c.ctx(), c.caller, spec)
+	return c.replySecret(http.StatusCreated, key, spec.Secret, err)
+}
+
+// rotateKey gives a key another secret and shows it, this once; the ones before
+// stay valid for a while: POST /api/desktop/keys/{id}/rotate.
+func (h *Handler) rotateKey(c *call) error {
+	grace := int64(relay.DefaultGrace / time.Second)
+	if err := c.readJSON([]field{{"graceSeconds", &grace}}); err != nil {
+		return err
+	}
+	life := secondsWithin(grace, relay.MaxGrace)
+	if life < 0 || life > relay.MaxGrace {
+		c.fault("/graceSeconds", "must be between 0 and "+strconv.Itoa(int(relay.MaxGrace/time.Second)))
+	}
+	if err := c.valid(); err != nil {
+		return err
+	}
+	id, err := c.pathKey()
 	if err != nil {
 		return err
 	}
-	return c.reply(http.StatusCreated, struct {
+	if err := h.spendNewKey(c); err != nil {
+		return err
+	}
+	secret := signature.NewSecret()
+	key, err := h.store.RotateKey(c.ctx(), c.caller, id, secret, life)
+	return c.replySecret(http.StatusOK, key, secret, err)
+}
+
+func (h *Handler) spendNewKey(c *call) error {
+	return h.throttles.newKeys.spend(source{}.withKey(&h.throttles, c.cred.KeyID), c.at, "this device makes secrets too fast")
+}
+
+func (c *call) replySecret(status int, key relay.Key, secret string, err error) error {
+	if err != nil {
+		return err
+	}
+	return c.reply(status, struct {
 		relay.Key
 		Secret string `json:"secret"`
-	}{key, spec.Secret})
+	}{key, secret})
 }
 
 func (c *call) keySpec() (relay.KeySpec, error) {
@@ -196,6 +238,7 @@ func (c *call) keySpec() (relay.KeySpec, error) {
 		{"environment", (*string)(&k.Environment)},
 		{"schemes", &schemes},
 		{"scopes", &scopes},
+		{"allowSha1", &k.AllowSHA1},
 		{"allowedCidrs", &cidrs},
 		{"expiresAt", &k.ExpiresAt},
 	})
@@ -206,9 +249,11 @@ func (c *call) keySpec() (relay.KeySpec, error) {
 	if k.Environment != relay.Live && k.Environment != relay.Test {
 		c.faultOnce("/environment", "must be live or test")
 	}
-	k.Schemes = choose(c, "/schemes", schemes, []relay.Scheme{relay.SchemeLinkPeeler}, []relay.Scheme{relay.SchemeLinkPeeler},
-		"is not a scheme this relay verifies; it verifies link-peeler")
+	k.Schemes = choose(c, "/schemes", schemes, allSchemes[:1], allSchemes, "is not a known scheme: link-peeler, iklim, signed-query")
 	k.Scopes = choose(c, "/scopes", scopes, relay.DefaultScopes, allScopes, "is not a known scope")
+	if k.AllowSHA1 && !slices.Contains(k.Schemes, relay.SchemeSignedQuery) {
+		c.faultOnce("/allowSha1", "is for scheme signed-query, which schemes must name")
+	}
 	k.CIDRs = c.networks("/allowedCidrs", cidrs)
 	if k.ExpiresAt != nil && !k.ExpiresAt.After(c.at) {
 		c.fault("/expiresAt", "must be in the future")
@@ -216,6 +261,9 @@ func (c *call) keySpec() (relay.KeySpec, error) {
 	k.ID, k.Secret = signature.NewKeyID(signature.Kind(k.Environment)), signature.NewSecret()
 	return k, c.valid()
 }
+
+// allSchemes begins with what a key gets that names none.
+var allSchemes = []relay.Scheme{relay.SchemeLinkPeeler, relay.SchemeIklim, relay.SchemeSignedQuery}
 
 var allScopes = []relay.Scope{relay.ScopeJobsCreate, relay.ScopeJobsRead, relay.ScopeJobsCancel, relay.ScopeJobsCreateQuery}
 

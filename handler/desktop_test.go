@@ -139,7 +139,7 @@ func TestCreateKey(t *testing.T) {
 
 func TestCreateKeyFaults(t *testing.T) {
 	h := newHandler(t, newStore(), handler.Options{}, nil)
-	body := `{"environment":"prod","schemes":["iklim","link-peeler","link-peeler"],"scopes":[],"allowedCidrs":["10.0.0.0/33",7,"fe80::1%eth0"],"expiresAt":"2001-01-01T00:00:00Z"}`
+	body := `{"environment":"prod","schemes":["hmac","link-peeler","link-peeler"],"allowSha1":true,"scopes":[],"allowedCidrs":["10.0.0.0/33",7,"fe80::1%eth0"],"expiresAt":"2001-01-01T00:00:00Z"}`
 	e := wantProblem(t, do(h.Public(), signed(device, "POST", "/api/desktop/keys", body)), relay.ValidationFailed)
 	var got []string
 	for _, f := range e.Errors {
@@ -147,11 +147,11 @@ func TestCreateKeyFaults(t *testing.T) {
 		if strings.Contains(f.Reason, "10.0.0.0/33") {
 			t.Errorf("echoes the input: %s", f.Reason)
 		}
-		if f.Pointer == "/schemes/0" && !strings.Contains(f.Reason, "verifies link-peeler") {
+		if f.Pointer == "/schemes/0" && !strings.Contains(f.Reason, "iklim") {
 			t.Errorf("reason %q", f.Reason)
 		}
 	}
-	want := []string{"/allowedCidrs/1", "/name", "/environment", "/schemes/0", "/schemes/2", "/scopes", "/allowedCidrs/0", "/allowedCidrs/2", "/expiresAt"}
+	want := []string{"/allowedCidrs/1", "/name", "/environment", "/schemes/0", "/schemes/2", "/scopes", "/allowSha1", "/allowedCidrs/0", "/allowedCidrs/2", "/expiresAt"}
 	if !cmp.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -7,7 +7,9 @@ var AppendSSE = appendSSE
 type Row struct {
 	Method, Path              string
 	Signed, Device, NeedsBody bool
+	TakesBody                 bool // also when it needs none
 	Strict                    bool // unknown query parameters are refused
+	QueryOnly                 bool // takes scheme signed-query only
 }
 
 // PublicTable lists the public routes.
@@ -19,7 +21,7 @@ func (h *Handler) AdminTable() []Row { return rows(h.adminRoutes()) }
 func rows(table []route) (out []Row) {
 	for _, r := range table {
 		out = append(out, Row{r.method, r.path, r.auth == apiKey || r.auth == deviceKey, r.auth == deviceKey,
-			r.body.limit > 0 && !r.body.optional, len(r.query) == 0 || r.query[0] != "*"})
+			r.body.limit > 0 && !r.body.optional, r.body.limit > 0, len(r.query) == 0 || r.query[0] != "*", r.signs&queryOnly != 0})
 	}
 	return out
 }

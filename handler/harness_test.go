@@ -32,7 +32,10 @@ type fakeStore struct {
 	lookups     atomic.Int64
 	lookupErr   error
 	ping        func() error
+	used        atomic.Value // the secret id that verified last
 	admit       func(relay.Caller, *relay.JobRequest) (relay.Admission, error)
+	check       func(relay.Caller, *relay.JobRequest) (relay.Admission, error)
+	rotate      func(keyID, secret string, grace time.Duration) (relay.Key, error)
 	job         func(relay.Caller, string, time.Duration) (relay.Job, error)
 	act         func(relay.Caller, relay.Action) (relay.Job, error)
 	connect     func(maxInFlight int) (relay.Session, error)
@@ -51,6 +54,16 @@ func (s *fakeStore) Credential(_ context.Context, id string) (*relay.Credential,
 		return c, nil
 	}
 	return nil, relay.ErrUnknownKey
+}
+
+func (s *fakeStore) Used(c *relay.Credential, i int, _ time.Time) { s.used.Store(c.SecretIDs[i]) }
+
+func (s *fakeStore) Check(_ context.Context, by relay.Caller, r *relay.JobRequest) (relay.Admission, error) {
+	return s.check(by, r)
+}
+
+func (s *fakeStore) RotateKey(_ context.Context, _ relay.Caller, keyID, secret string, grace time.Duration) (relay.Key, error) {
+	return s.rotate(keyID, secret, grace)
 }
 
 func (s *fakeStore) Ping(context.Context) error { return s.ping() }
@@ -111,9 +124,9 @@ const (
 func newStore() *fakeStore {
 	return &fakeStore{
 		credentials: map[string]*relay.Credential{
-			platform.KeyID: {KeyID: platform.KeyID, Account: "acme", Secrets: []string{platform.Secret},
+			platform.KeyID: {KeyID: platform.KeyID, Account: "acme", Secrets: []string{platform.Secret}, SecretIDs: []string{relay.SecretID(platform.KeyID, 1)},
 				Schemes: []relay.Scheme{relay.SchemeLinkPeeler}, Scopes: relay.DefaultScopes},
-			device.KeyID: {KeyID: device.KeyID, Account: "acme", DeviceID: "dev_1", Secrets: []string{device.Secret}},
+			device.KeyID: {KeyID: device.KeyID, Account: "acme", DeviceID: "dev_1", Secrets: []string{device.Secret}, SecretIDs: []string{relay.SecretID(device.KeyID, 1)}},
 		},
 		ping: func() error { return nil },
 		admit: func(_ relay.Caller, r *relay.JobRequest) (relay.Admission, error) {

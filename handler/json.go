@@ -38,7 +38,7 @@ type nested struct {
 // answered at once.
 func (c *call) readJSON(fields []field) error {
 	if c.in == nil {
-		if c.route.body.optional {
+		if c.body.optional {
 			return nil
 		}
 		return errEmptyBody
@@ -291,7 +291,7 @@ func (c *call) malformed(err error) error {
 		e := relay.NewError(relay.JSONDuplicateKey, "a name may appear once in an object")
 		e.Pointer = bounded(string(syntax.JSONPointer))
 		return e
-	case bytes.HasPrefix(c.body(), byteOrderMark):
+	case bytes.HasPrefix(c.received(), byteOrderMark):
 		return relay.NewError(relay.BodyMalformed, "the body begins with a byte order mark; send (and sign) it without")
 	case syntax != nil:
 		return relay.NewError(relay.BodyMalformed, "not JSON in UTF-8 at byte "+strconv.FormatInt(syntax.ByteOffset, 10))

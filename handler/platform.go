@@ -5,9 +5,11 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"linkrelay/relay"
+	"linkrelay/signature"
 )
 
 // platformStore is what platforms ask of the store.
@@ -28,7 +30,7 @@ type platformStore interface {
 
 var replayed = []string{"true"}
 
-// fetch admits a job: POST /api/links/fetch.
+// fetch admits a job: POST /api/links/fetch, and GET where the query is signed.
 func (h *Handler) fetch(c *call) error {
 	r, err := h.jobRequest(c)
 	if err != nil {
@@ -42,6 +44,7 @@ func (h *Handler) fetch(c *call) error {
 	}
 	c.jobID = a.Job.ID
 	if a.Replayed {
+		h.throttles.replays.charge(source{}.withKey(&h.throttles, c.cred.KeyID), c.at)
 		header["Idempotent-Replayed"] = replayed
 		if a.Job.State.Final() {
 			return c.reply(http.StatusOK, &a.Job)
@@ -51,11 +54,80 @@ func (h *Handler) fetch(c *call) error {
 	return c.reply(http.StatusAccepted, &a.Job)
 }
 
-// jobRequest reads and validates the body of fetch. Every fault is answered at
-// once: those of names and types, and those of values.
+// verified is the answer to a request that fetch would take.
+type verified struct {
+	OK               bool             `json:"ok"`
+	Scheme           signature.Scheme `json:"scheme"`
+	Version          string           `json:"version,omitempty"` // of scheme link-peeler
+	Key              string           `json:"key"`
+	SecretGeneration int              `json:"secretGeneration"`
+	WouldCreate      bool             `json:"wouldCreate"`
+	Job              *relay.Job       `json:"job,omitempty"` // that the idempotency key made before
+}
+
+// verifyJob is a signed dry run of fetch: POST /api/links/verify. It checks
+// everything and consumes nothing, the nonce included.
+func (h *Handler) verifyJob(c *call) error {
+	r, err := h.jobRequest(c)
+	if err != nil {
+		return err
+	}
+	a, err := h.store.Check(c.ctx(), c.caller, r)
+	setRateLimit(c.g.Writer.Header(), a.Windows)
+	if err != nil {
+		return err
+	}
+	v := verified{OK: true, Scheme: c.proof.Scheme, Key: c.caller.KeyID, WouldCreate: !a.Replayed,
+		SecretGeneration: relay.SecretGeneration(c.caller.SecretID)}
+	if v.Scheme == signature.SchemeLinkPeeler {
+		v.Version = "v2" // v1 is for fetch only
+	}
+	if a.Replayed {
+		c.jobID = a.Job.ID
+		v.Job = &a.Job
+	}
+	return c.reply(http.StatusOK, &v)
+}
+
+// jobRequest reads and validates the job that fetch asks for. Every fault is
+// answered at once: those of names and types, and those of values.
 func (h *Handler) jobRequest(c *call) (*relay.JobRequest, error) {
-	r := &relay.JobRequest{}
-	expiry := int64(relay.DefaultExpiry / time.Second)
+	r := &relay.JobRequest{Expiry: relay.DefaultExpiry}
+	place := "" // of the values
+	if c.proof.Creates {
+		place = "/query"
+		r.IdempotencyKey, r.TrackingURL = c.query.Get("idempotencyKey"), c.query.Get("trackingUrl")
+		r.Source, r.RowID = c.query.Get("source"), c.query.Get("rowId")
+	} else if err := c.readJob(r); err != nil {
+		return nil, err
+	}
+	err := placed(place, r.Validate(h.AllowPrivateTargets))
+	if len(c.faults) == 0 {
+		return r, err
+	}
+	c.merge(err)
+	return nil, c.valid()
+}
+
+// placed says of a validation error where the values came from: "" for the body.
+func placed(place string, err error) error {
+	e, ok := errors.AsType[*relay.Error](err)
+	if !ok || place == "" {
+		return err
+	}
+	if e.Pointer != "" {
+		e.Pointer = place + e.Pointer
+	}
+	for i := range e.Errors {
+		e.Errors[i].Pointer = place + e.Errors[i].Pointer
+	}
+	return e
+}
+
+// readJob reads the body of fetch. Under iklim the idempotency key is a header;
+// a body that has one as well must mean the same.
+func (c *call) readJob(r *relay.JobRequest) error {
+	expiry := int64(r.Expiry / time.Second)
 	err := c.readJSON([]field{
 		{"idempotencyKey", &r.IdempotencyKey},
 		{"trackingUrl", &r.TrackingURL},
@@ -64,16 +136,14 @@ func (h *Handler) jobRequest(c *call) (*relay.JobRequest, error) {
 		{"context", (*objectJSON)(&r.Context)},
 		{"expiresInSeconds", &expiry},
 	})
-	if err != nil {
-		return nil, err
-	}
 	r.Expiry = secondsWithin(expiry, relay.MaxExpiry)
-	err = r.Validate(h.AllowPrivateTargets)
-	if len(c.faults) == 0 {
-		return r, err
+	if key := c.proof.IdempotencyKey; key != "" {
+		if r.IdempotencyKey != "" && !strings.EqualFold(r.IdempotencyKey, key) {
+			c.fault("/idempotencyKey", "must be what "+signature.HeaderIklimIdempotency+" says, or be left out")
+		}
+		r.IdempotencyKey = key
 	}
-	c.merge(err)
-	return nil, c.valid()
+	return err
 }
 
 // secondsWithin converts seconds to a duration without overflow: what is out

@@ -1,12 +1,14 @@
 package handler
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"time"
 
 	"linkrelay/relay"
+	"linkrelay/signature"
 )
 
 // internalText is all that anybody outside learns about an unforeseen error.
@@ -30,12 +32,30 @@ func (c *call) problem(shared *relay.Error) {
 		header.Set("Connection", "close")
 		c.readDeadline(time.Now().Add(lingerTimeout))
 	}
-	body, err := appendJSON(nil, &e)
+	body, err := appendJSON(nil, c.members(&e))
 	if err != nil { // every member is plain text or a number
 		body = []byte(`{"code":"internal_error","status":500}`)
 		e.Status = http.StatusInternalServerError
 	}
 	c.write(e.Status, problemType, body)
+}
+
+// iklimProblem is a problem with the members that scheme iklim's callers read
+// (seed 004).
+type iklimProblem struct {
+	*relay.Error
+	Timestamp string `json:"timestamp"`
+	Reason    string `json:"error"`
+	Message   string `json:"message"`
+	Path      string `json:"path"`
+}
+
+// members is what a problem says to callers of this call's scheme.
+func (c *call) members(e *relay.Error) any {
+	if c.scheme != signature.SchemeIklim {
+		return e
+	}
+	return iklimProblem{e, c.at.UTC().Format("2006-01-02T15:04:05.000Z"), http.StatusText(e.Status), cmp.Or(e.Detail, e.Title), c.g.Request.URL.Path}
 }
 
 // retryAfter returns the seconds of Retry-After, 0 for none. Where the error

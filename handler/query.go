@@ -8,10 +8,21 @@ import (
 	"time"
 
 	"linkrelay/relay"
+	"linkrelay/signature"
 )
 
-// readQuery reads the query strictly: a parameter that the route does not
-// know, or one sent twice, is a fault like any other (see valid).
+// jobParams are the parameters of a job that a signed query creates.
+var jobParams = []string{"idempotencyKey", "trackingUrl", "source", "rowId"}
+
+// knows reports whether the call knows a query parameter.
+func (c *call) knows(name string) bool {
+	return slices.Contains(c.route.query, name) ||
+		c.proof.Scheme == signature.SchemeSignedQuery && signature.IsSigningParam(name) ||
+		c.proof.Creates && slices.Contains(jobParams, name)
+}
+
+// readQuery reads the query strictly: a parameter that the call does not know,
+// or one sent twice, is a fault like any other (see valid).
 func readQuery(c *call) error {
 	raw := c.g.Request.URL.RawQuery
 	if raw == "" || len(c.route.query) > 0 && c.route.query[0] == anyQuery[0] {
@@ -24,7 +35,7 @@ func readQuery(c *call) error {
 	}
 	for name, v := range values {
 		switch {
-		case !slices.Contains(c.route.query, name):
+		case !c.knows(name):
 			c.fault(queryPointer(name), "is not a known parameter")
 		case len(v) > 1:
 			c.fault(queryPointer(name), "must be sent once")

@@ -12,7 +12,7 @@ import (
 )
 
 func at(path string) string {
-	return strings.NewReplacer(":account", "acme", ":id", jobID, "*profile", "heap").Replace(path)
+	return strings.NewReplacer(":account", "acme", "keys/:id", "keys/"+platform.KeyID, ":id", jobID, "*profile", "heap").Replace(path)
 }
 
 // Every row keeps what its columns promise, whatever its handler does: nothing
@@ -21,9 +21,9 @@ func at(path string) string {
 // is asked for anything.
 func TestEveryRouteIsGuarded(t *testing.T) {
 	store := newStore()
-	h := newHandler(t, store, handler.Options{}, nil)
-	for _, row := range h.PublicTable() {
+	for _, row := range newHandler(t, store, handler.Options{}, nil).PublicTable() {
 		t.Run(row.Method+row.Path, func(t *testing.T) {
+			h := newHandler(t, store, handler.Options{}, nil) // its throttles remember no other row
 			body := ""
 			if row.NeedsBody {
 				body = `{}`
@@ -31,6 +31,13 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 			by := platform
 			if row.Device {
 				by = device
+			}
+			if row.QueryOnly {
+				w := do(h.Public(), signed(platform, row.Method, at(row.Path), ""))
+				if wantProblem(t, w, relay.MethodNotAllowed); w.Header().Get("Allow") != "POST" {
+					t.Errorf("Allow %q", w.Header().Get("Allow"))
+				}
+				return
 			}
 			if row.Signed {
 				w := do(h.Public(), httptest.NewRequest(row.Method, at(row.Path), nil))
@@ -48,7 +55,7 @@ func TestEveryRouteIsGuarded(t *testing.T) {
 					t.Errorf("faults %+v", e.Errors)
 				}
 			}
-			if !row.NeedsBody {
+			if !row.TakesBody {
 				wantProblem(t, do(h.Public(), signed(by, row.Method, at(row.Path), `{}`)), relay.BodyTooLarge)
 			}
 		})

@@ -14,9 +14,11 @@ import (
 // are far above what a mistaken configuration of an honest caller produces.
 const (
 	failureBurst, failureEvery = 20, time.Second            // failed authentications, per client and key id
-	unknownBurst, unknownEvery = 50, 100 * time.Millisecond // look-ups of unknown keys, per client
-	linkBurst, linkEvery       = 20, 2 * time.Second        // attempts to link a device, per client
-	operatorBurst              = 20                         // wrong operator tokens, per client
+	guessBurst, guessEvery     = 50, 100 * time.Millisecond // the same, per client, whatever the key
+	diagnosisBurst             = 200                        // searches for the mistake behind a failure, of all clients: up to a few ms each
+	diagnosisEvery             = 10 * time.Millisecond
+	linkBurst, linkEvery       = 20, 2 * time.Second // attempts to link a device, per client
+	operatorBurst              = 20                  // wrong operator tokens, per client
 	operatorEvery              = time.Second
 )
 
@@ -24,33 +26,37 @@ const (
 // nonce in Redis for minutes, and every key created its record: without a bound
 // one caller could fill the memory of all. Jobs have the account's own windows.
 const (
-	callBurst, callEvery     = 1000, 5 * time.Millisecond // signed calls of one key but fetch, on one replica
+	callBurst, callEvery     = 1000, 5 * time.Millisecond // signed calls of one key but fetch, and again repeated fetches, on one replica
 	newKeyBurst, newKeyEvery = 20, 10 * time.Second       // keys created by one device
 )
 
 // throttles are the memory of failed attempts. It is per replica and lost at a
 // restart: nothing is written to Redis for somebody who proved nothing.
 type throttles struct {
-	failures *throttle // by client and key id: nobody else behind the same address is slowed down
-	unknown  *throttle // by client: each look-up of an unknown key costs a read
-	link     *throttle // by client
-	operator *throttle // by client
-	calls    *throttle // by key id
-	newKeys  *throttle // by key id
-	verified *table    // key ids that verified lately: exempt from unknown
-	seed     maphash.Seed
+	failures  *throttle // by client and key id: nobody else behind the same address is slowed down
+	guesses   *throttle // by client: each look-up of an unknown key costs a read
+	verified  *table    // by client and key id: what verified lately is exempt from guesses
+	diagnoses *throttle // one for all
+	link      *throttle // by client
+	operator  *throttle // by client
+	calls     *throttle // by key id
+	replays   *throttle // by key id
+	newKeys   *throttle // by key id
+	seed      maphash.Seed
 }
 
 func newThrottles() throttles {
 	return throttles{
-		failures: newThrottle(failureBurst, failureEvery),
-		unknown:  newThrottle(unknownBurst, unknownEvery),
-		link:     newThrottle(linkBurst, linkEvery),
-		operator: newThrottle(operatorBurst, operatorEvery),
-		calls:    newThrottle(callBurst, callEvery),
-		newKeys:  newThrottle(newKeyBurst, newKeyEvery),
-		verified: newTable(),
-		seed:     maphash.MakeSeed(),
+		failures:  newThrottle(failureBurst, failureEvery),
+		guesses:   newThrottle(guessBurst, guessEvery),
+		verified:  newTable(),
+		diagnoses: newThrottle(diagnosisBurst, diagnosisEvery),
+		link:      newThrottle(linkBurst, linkEvery),
+		operator:  newThrottle(operatorBurst, operatorEvery),
+		calls:     newThrottle(callBurst, callEvery),
+		replays:   newThrottle(callBurst, callEvery),
+		newKeys:   newThrottle(newKeyBurst, newKeyEvery),
+		seed:      maphash.MakeSeed(),
 	}
 }
 
@@ -63,12 +69,16 @@ func throttled(wait time.Duration) error {
 // spend counts one act of a key that proved itself, or says how long to wait.
 func (t *throttle) spend(s source, now time.Time, what string) error {
 	if wait := t.wait(s, now); wait > 0 {
-		e := relay.NewError(relay.RateLimited, what)
-		e.RetryAfter = wait
-		return e
+		return rateLimited(wait, what)
 	}
 	t.charge(s, now)
 	return nil
+}
+
+func rateLimited(wait time.Duration, what string) error {
+	e := relay.NewError(relay.RateLimited, what)
+	e.RetryAfter = wait
+	return e
 }
 
 // source is what attempts are counted by. Key ids are hashed with a secret
@@ -187,10 +197,10 @@ func evict(m map[source]int64, now int64) {
 	delete(m, victim)
 }
 
-// remember notes that a key verified. The note is renewed once a minute, so a
+// remember notes that a key verified from there. The note is renewed once a minute, so a
 // busy key costs a map read and no lock that excludes others.
-func (t *throttles) remember(keyID string, now time.Time) {
-	s := source{}.withKey(t, keyID)
+func (t *throttles) remember(from source, keyID string, now time.Time) {
+	s := from.withKey(t, keyID)
 	if at, ok := t.verified.get(s); ok && now.UnixNano()-at < int64(time.Minute) {
 		return
 	}

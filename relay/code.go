@@ -61,9 +61,9 @@ type Entry struct {
 // Catalogue is every error the relay answers. It is the one place that maps a
 // code to a status: the server renders from it and the client reads it back.
 var Catalogue = []Entry{
-	{HeaderMissing, 400, "A required header is missing", false, "Send the header that `header` names."},
-	{HeaderMalformed, 400, "A header is malformed", false, "Send the header that `header` names in the form `detail` gives."},
-	{HeaderDuplicated, 400, "A header was sent more than once", false, "Send the header that `header` names exactly once."},
+	{HeaderMissing, 400, "A required header or signing parameter is missing", false, "Send the header that `header` names, or the parameter that `pointer` names."},
+	{HeaderMalformed, 400, "A header or signing parameter is malformed", false, "Send the header that `header` names, or the parameter that `pointer` names, in the form `detail` gives."},
+	{HeaderDuplicated, 400, "A header or signing parameter was sent more than once", false, "Send the header that `header` names, or the parameter that `pointer` names, exactly once."},
 	{BodyMalformed, 400, "The body is not the JSON it must be", false, "Send one UTF-8 JSON object and nothing after it."},
 	{JSONDuplicateKey, 400, "A JSON name appears twice", false, "Send each name once; `pointer` is the repeated one."},
 	{SignatureInvalid, 401, "The signature does not match", false, "Check key id, secret, base string and encoding; `diagnosis`, when present, names the mistake."},

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -58,6 +59,13 @@ type Credential struct {
 // SecretID names one secret of a key: "key id.generation". A key's first secret
 // has generation 1, and each rotation makes the next.
 func SecretID(keyID string, generation int) string { return keyID + "." + strconv.Itoa(generation) }
+
+// SecretGeneration is the generation in a secret id, 0 if it is not one.
+func SecretGeneration(id string) int {
+	_, generation, _ := strings.Cut(id, ".")
+	n, _ := strconv.Atoi(generation) // 0 with an error
+	return n
+}
 
 // Device reports whether this is a device's key.
 func (c *Credential) Device() bool { return c.DeviceID != "" }
