@@ -70,8 +70,11 @@ func TestOperatorCommands(t *testing.T) {
 			seen{"GET", "/api/admin/accounts/acme/events?cursor=a%26b&limit=2", ""}, []string{"AT KIND ACTOR ABOUT", "2026-11-21T20:00:00Z job.queued lp_live_x a=2 z=1"}, "there is more: --cursor 1-0\n"},
 		"devices": {"device list acme", 200, `{"devices":[{"deviceId":"dev_1","key":"lp_device_1","name":"\u001b[31mred\nline","platform":"","linkedAt":"2026-11-21T20:00:00Z","inFlight":2}]}`,
 			seen{"GET", "/api/admin/accounts/acme/devices", ""}, []string{"DEVICE NAME PLATFORM KEY IN FLIGHT LINKED", "dev_1 \uFFFD[31mred line - lp_device_1 2 2026-11-21T20:00:00Z"}, ""},
-		"keys": {"key list acme", 200, `{"revision":4,"keys":[{"key":"lp_live_1","name":"n","schemes":["link-peeler"],"scopes":["jobs:create","jobs:read"],"createdAt":"2026-11-21T20:00:00Z"}]}`,
-			seen{"GET", "/api/admin/accounts/acme/keys", ""}, []string{"lp_live_1 n link-peeler jobs:create,jobs:read 2026-11-21T20:00:00Z - -"}, ""},
+		"keys": {"key list acme", 200, `{"revision":4,"keys":[{"key":"lp_live_1","name":"n","schemes":["link-peeler"],"scopes":["jobs:create","jobs:read"],"expiresAt":"2030-01-01T00:00:00Z",` +
+			`"secrets":[{"generation":2,"createdAt":"2026-11-21T20:00:00Z","uses":0},{"generation":1,"createdAt":"2026-01-21T20:00:00Z","validUntil":"2026-11-22T20:00:00Z","uses":0}]}]}`,
+			seen{"GET", "/api/admin/accounts/acme/keys", ""}, []string{"KEY NAME SCHEMES SCOPES SECRET CREATED VALID UNTIL LAST USED USES",
+				"lp_live_1 n link-peeler jobs:create,jobs:read 2 2026-11-21T20:00:00Z 2030-01-01T00:00:00Z never 0",
+				"lp_live_1 n link-peeler jobs:create,jobs:read 1 2026-01-21T20:00:00Z 2026-11-22T20:00:00Z never 0"}, ""},
 		"dead": {"job dead acme", 200, `{"items":[{"jobId":"` + job + `","attempts":5,"source":"s","rowId":"r","trackingUrl":"https://a.example/","error":"gone","diedAt":"2026-11-21T20:00:00Z"}]}`,
 			seen{"GET", "/api/admin/accounts/acme/jobs?limit=50&state=dead", ""}, []string{job + " 2026-11-21T20:00:00Z 5 s r https://a.example/ gone"}, ""},
 		"redrive": {"job redrive acme " + job, 200, `{"jobId":"` + job + `","state":"queued","expiresAt":"2026-11-21T20:00:00Z"}`,

@@ -16,7 +16,6 @@ import (
 	"linkrelay/client"
 	"linkrelay/internal/resolve"
 	"linkrelay/relay"
-	"linkrelay/signature"
 )
 
 const desktopDefaultURL = "http://127.0.0.1:8080"
@@ -28,8 +27,7 @@ func newDesktopCommand() *cobra.Command {
 	d := &desktop{}
 	group := newGroup("desktop", "Be a linked desktop: work off jobs, manage the account's API keys",
 		newDesktopLinkCommand(d), newDesktopRunCommand(d),
-		newGroup("key", "Manage the account's API keys",
-			newDesktopKeyCreateCommand(d), newDesktopKeyListCommand(d), newDesktopKeyRevokeCommand(d)))
+		newDesktopKeyCommand(d))
 	group.PersistentFlags().StringVar(&d.relayURL, "relay-url", "", "address of the relay (default RELAY_DESKTOP_URL, the one it was linked at, or "+desktopDefaultURL+")")
 	group.PersistentFlags().StringVar(&d.state, "state", "", "file of this desktop's credentials (default linkrelay/desktop.json in the user's configuration directory)")
 	return group
@@ -191,117 +189,4 @@ func resolving(r *resolve.Resolver, log *slog.Logger) client.Handler {
 		}
 		return nil, err
 	}
-}
-
-func newDesktopKeyCreateCommand(d *desktop) *cobra.Command {
-	var name, environment string
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "create",
-		Short: "Create an API key and show its secret, this once",
-		Args:  exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if name == "" {
-				return usageError{errors.New("--name is missing: say what the key is for")}
-			}
-			if e := relay.Environment(environment); e != relay.Live && e != relay.Test {
-				return usageError{errors.New("--environment must be live or test")}
-			}
-			c, err := d.open(client.Options{})
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			made, err := c.CreateKey(cmd.Context(), client.KeySpec{Name: name, Environment: relay.Environment(environment)})
-			if err != nil {
-				return reached(err)
-			}
-			return printNewKey(cmd, made, asJSON)
-		},
-	}
-	cmd.Flags().StringVar(&name, "name", "", "what the key is for")
-	cmd.Flags().StringVar(&environment, "environment", string(relay.Live), "live or test: it shows in the key's id")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON")
-	return cmd
-}
-
-func printNewKey(cmd *cobra.Command, made client.NewKey, asJSON bool) error {
-	if asJSON {
-		return printValue(cmd, made)
-	}
-	t := newTable(cmd.OutOrStdout())
-	t.row("key", made.ID)
-	t.row("secret", made.Secret)
-	if err := t.flush(); err != nil {
-		return err
-	}
-	fmt.Fprintln(cmd.ErrOrStderr(), "keep the secret now: it is shown this once")
-	return nil
-}
-
-// printValue prints an answer as JSON.
-func printValue(cmd *cobra.Command, answer any) error {
-	text, err := json.Marshal(answer)
-	if err != nil {
-		return err
-	}
-	return printJSON(cmd.OutOrStdout(), text)
-}
-
-func newDesktopKeyListCommand(d *desktop) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the account's API keys",
-		Args:  exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return d.keys(cmd, asJSON, func(c *client.Desktop) (relay.KeyInventory, error) { return c.ListKeys(cmd.Context()) })
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON")
-	return cmd
-}
-
-func newDesktopKeyRevokeCommand(d *desktop) *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "revoke KEY",
-		Short: "Revoke an API key, at once and for good",
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := exactly("KEY")(cmd, args); err != nil {
-				return err
-			}
-			if kind, ok := signature.ParseKeyID(args[0]); !ok || kind == signature.KindDevice {
-				return usageError{errors.New("KEY must be the id of an API key, lp_live_… or lp_test_…, as desktop key list shows it")}
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return d.keys(cmd, asJSON, func(c *client.Desktop) (relay.KeyInventory, error) { return c.RevokeKey(cmd.Context(), args[0]) })
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer as JSON")
-	return cmd
-}
-
-// keys makes a call that answers the account's keys, and prints them.
-func (d *desktop) keys(cmd *cobra.Command, asJSON bool, ask func(*client.Desktop) (relay.KeyInventory, error)) error {
-	c, err := d.open(client.Options{})
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	inventory, err := ask(c)
-	if err != nil {
-		return reached(err)
-	}
-	if asJSON {
-		return printValue(cmd, inventory)
-	}
-	t := newTable(cmd.OutOrStdout())
-	t.row("KEY", "NAME", "CREATED", "EXPIRES")
-	for _, k := range inventory.Keys {
-		t.row(k.ID, k.Name, k.CreatedAt, k.ExpiresAt)
-	}
-	return t.flush()
 }

@@ -33,6 +33,10 @@ type deskRelay struct {
 	calls []string
 }
 
+// twoSecrets are those of a key in the middle of a rotation.
+const twoSecrets = `{"generation":2,"createdAt":"2025-01-02T03:04:05Z","uses":0},` +
+	`{"generation":1,"createdAt":"2024-01-02T03:04:05Z","validUntil":"2025-01-03T03:04:05Z","lastUsedAt":"2025-01-02T04:00:00Z","uses":9000}`
+
 func newDeskRelay(t *testing.T) *deskRelay {
 	r := &deskRelay{key: signature.NewKeyID(signature.KindDevice), secret: signature.NewSecret(), reports: make(chan string, 10)}
 	mux := http.NewServeMux()
@@ -70,10 +74,14 @@ func (r *deskRelay) signed(t *testing.T, w http.ResponseWriter, q *http.Request)
 	case path == "/api/desktop/jobs/stream":
 		r.stream(w, q)
 	case q.Method == http.MethodPost && path == "/api/desktop/keys":
+		r.note(string(body))
 		w.WriteHeader(http.StatusCreated)
-		_, _ = fmt.Fprintf(w, `{"key":"lp_test_1","name":"shop","secret":"lps_shown_once","body":%s}`, body)
+		_, _ = fmt.Fprint(w, `{"key":"lp_test_1","name":"shop","secrets":[{"generation":1,"createdAt":"2025-01-02T03:04:05Z"}],"secret":"lps_shown_once"}`)
+	case strings.HasSuffix(path, "/rotate"):
+		r.note(string(body))
+		_, _ = w.Write([]byte(`{"key":"lp_test_1","name":"shop","secrets":[` + twoSecrets + `],"secret":"lps_shown_once"}`))
 	case strings.HasPrefix(path, "/api/desktop/keys"):
-		_, _ = w.Write([]byte(`{"revision":2,"keys":[{"key":"lp_test_1","name":"shop\u001b[31m","createdAt":"2026-01-02T03:04:05Z"}]}`))
+		_, _ = w.Write([]byte(`{"revision":2,"keys":[{"key":"lp_test_1","name":"shop\u001b[31m","schemes":["iklim"],"secrets":[` + twoSecrets + `]}]}`))
 	case strings.HasPrefix(path, "/api/desktop/jobs/"):
 		if verb := path[strings.LastIndex(path, "/")+1:]; verb != "accept" && verb != "extend" {
 			r.reports <- verb + " " + string(body)
@@ -211,40 +219,82 @@ func TestDesktopKeys(t *testing.T) {
 	}
 	environment(t, nil)
 
-	stdout, stderr, code := linkrelay(t, "desktop", "key", "create", "--name", "shop", "--environment", "test")
-	if code != 0 || !strings.Contains(stdout, "lps_shown_once") || !strings.Contains(stderr, "once") {
-		t.Errorf("create: exit %d, %q, %q", code, stdout, stderr)
-	}
-	stdout, _, code = linkrelay(t, "desktop", "key", "create", "--name", "shop", "--json")
-	var made struct{ Key, Secret string }
-	if code != 0 || json.Unmarshal([]byte(stdout), &made) != nil || made.Key != "lp_test_1" || made.Secret != "lps_shown_once" {
-		t.Errorf("create --json: exit %d, %q", code, stdout)
-	}
-	stdout, _, code = linkrelay(t, "desktop", "key", "list")
-	if code != 0 || !strings.Contains(stdout, "lp_test_1") || strings.Contains(stdout, "\x1b") {
-		t.Errorf("list: exit %d, %q", code, stdout)
-	}
 	key := signature.NewKeyID(signature.KindTest)
-	if _, stderr, code = linkrelay(t, "desktop", "key", "revoke", key); code != 0 {
-		t.Errorf("revoke: exit %d, %s", code, stderr)
+	for _, c := range []struct {
+		args   string
+		stdout []string // lines, with runs of spaces made one
+		calls  []string
+	}{
+		{"create --name shop --environment test", []string{"key lp_test_1", "secret lps_shown_once"},
+			[]string{"POST /api/desktop/keys", `{"name":"shop","environment":"test"}`}},
+		{"create --name moz --schemes iklim,signed-query --scopes jobs:create:query --scopes jobs:read --allow-sha1 --allow-cidr 192.0.2.0/24,2001:db8::/32 --expires 2030-01-01T00:00:00Z", nil,
+			[]string{"POST /api/desktop/keys", `{"name":"moz","environment":"live","schemes":["iklim","signed-query"],"allowSha1":true,"scopes":["jobs:create:query","jobs:read"],"allowedCidrs":["192.0.2.0/24","2001:db8::/32"],"expiresAt":"2030-01-01T00:00:00Z"}`}},
+		{"rotate " + key, []string{"key lp_test_1", "secret lps_shown_once", "secret 1 valid until 2025-01-03T03:04:05Z"},
+			[]string{"POST /api/desktop/keys/" + key + "/rotate", `{"graceSeconds":86400}`}},
+		{"rotate " + key + " --grace 0", nil, []string{"POST /api/desktop/keys/" + key + "/rotate", `{"graceSeconds":0}`}},
+		{"list", []string{
+			"KEY NAME SCHEMES SCOPES SECRET CREATED VALID UNTIL LAST USED USES",
+			"lp_test_1 shop\uFFFD[31m iklim - 2 2025-01-02T03:04:05Z - never 0",
+			"lp_test_1 shop\uFFFD[31m iklim - 1 2024-01-02T03:04:05Z 2025-01-03T03:04:05Z " + daysSince(2025, 1, 2) + " 9000",
+		}, []string{"GET /api/desktop/keys"}},
+		{"revoke " + key, nil, []string{"DELETE /api/desktop/keys/" + key}},
+	} {
+		before := len(r.made())
+		stdout, stderr, code := linkrelay(t, append([]string{"desktop", "key"}, strings.Fields(c.args)...)...)
+		if made := r.made()[before:]; code != 0 || !slices.Equal(made, c.calls) {
+			t.Errorf("%s: exit %d, %s; calls\n%s", c.args, code, stderr, strings.Join(made, "\n"))
+		}
+		if once := strings.Contains(stdout, "lps_shown_once"); once != strings.Contains(stderr, "shown this once") {
+			t.Errorf("%s: a secret is shown: %v, and stderr is %q", c.args, once, stderr)
+		}
+		var lines []string
+		for line := range strings.Lines(stdout) {
+			lines = append(lines, squeeze(line))
+		}
+		for _, line := range c.stdout {
+			if !slices.Contains(lines, line) {
+				t.Errorf("%s: no line %q in:\n%s", c.args, line, stdout)
+			}
+		}
 	}
-	want := []string{"POST /api/desktop/keys", "POST /api/desktop/keys", "GET /api/desktop/keys", "DELETE /api/desktop/keys/" + key}
-	if got := strings.Join(r.made()[1:], "\n"); got != strings.Join(want, "\n") {
-		t.Errorf("calls\n%s", got)
+	for _, verb := range []string{"create --name shop", "rotate " + key} {
+		stdout, stderr, code := linkrelay(t, strings.Fields("desktop key "+verb+" --json")...)
+		var made struct {
+			Key, Secret string
+			Secrets     []relay.Secret
+		}
+		if code != 0 || stderr != "" || json.Unmarshal([]byte(stdout), &made) != nil || made.Key != "lp_test_1" || made.Secret != "lps_shown_once" || len(made.Secrets) == 0 {
+			t.Errorf("%s --json: exit %d, %q, %q", verb, code, stdout, stderr)
+		}
 	}
+	stdout, _, _ := linkrelay(t, "desktop", "key", "list", "--json")
+	var inventory relay.KeyInventory
+	if err := json.Unmarshal([]byte(stdout), &inventory); err != nil || len(inventory.Keys[0].Secrets) != 2 || inventory.Keys[0].Secrets[1].LastUsedAt == nil {
+		t.Errorf("list --json: %v, %s", err, stdout)
+	}
+}
+
+// daysSince is what LAST USED shows for four in the morning of a day long past.
+func daysSince(year int, month time.Month, day int) string {
+	return fmt.Sprintf("%dd ago", time.Since(time.Date(year, month, day, 4, 0, 0, 0, time.UTC))/(24*time.Hour))
 }
 
 func TestDesktopUsage(t *testing.T) {
 	environment(t, nil)
+	someKey := signature.NewKeyID(signature.KindLive)
 	for args, text := range map[string]string{
 		"desktop link": "--code is missing",
-		"desktop link --code x --relay-url ftp://h":   "BaseURL must be",
-		"desktop run --max-in-flight 0":               "--max-in-flight must be",
-		"desktop key create":                          "--name is missing",
-		"desktop key create --name x --environment p": "--environment must be",
-		"desktop key revoke lp_live_x":                "KEY must be",
-		"desktop key revoke":                          "takes KEY",
-		"desktop runn":                                `is not a command of "linkrelay desktop"`,
+		"desktop link --code x --relay-url ftp://h":       "BaseURL must be",
+		"desktop run --max-in-flight 0":                   "--max-in-flight must be",
+		"desktop key create":                              "--name is missing",
+		"desktop key create --name x --environment p":     "--environment must be",
+		"desktop key create --name x --expires 2030":      "--expires must be a time",
+		"desktop key revoke lp_live_x":                    "KEY must be",
+		"desktop key rotate lp_device_x":                  "KEY must be",
+		"desktop key rotate " + someKey + " --grace 721h": "--grace must be between 0 and 720h0m0s",
+		"desktop key rotate " + someKey + " --grace=-1s":  "--grace must be between",
+		"desktop key revoke":                              "takes KEY",
+		"desktop runn":                                    `is not a command of "linkrelay desktop"`,
 	} {
 		_, stderr, code := linkrelay(t, append(strings.Fields(args), "--state", filepath.Join(t.TempDir(), "none"))...)
 		if code != 2 || !strings.Contains(stderr, text) {
