@@ -3,12 +3,17 @@ package handler_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -249,4 +254,12 @@ func overWire(t testing.TB, address, request string) string {
 		t.Fatalf("%v after %q", err, answer.String())
 	}
 	return answer.String()
+}
+
+// sha1Query is a reading query signed with HMAC-SHA1, as old dashboards do.
+func sha1Query(by signature.Signer, expires time.Time) string {
+	at := strconv.FormatInt(expires.Unix(), 10)
+	mac := hmac.New(sha1.New, []byte(by.Secret))
+	mac.Write([]byte(by.KeyID + "\n" + at))
+	return "AccessID=" + by.KeyID + "&Expires=" + at + "&signedAuthentication=" + url.QueryEscape(base64.StdEncoding.EncodeToString(mac.Sum(nil)))
 }

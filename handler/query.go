@@ -29,9 +29,8 @@ func readQuery(c *call) error {
 		return nil
 	}
 	values, err := url.ParseQuery(raw)
-	if err != nil { // its text would echo the input
+	if err != nil { // its text would echo the input; values holds the rest
 		c.fault("/query", "is not well-formed")
-		return nil
 	}
 	for name, v := range values {
 		switch {
