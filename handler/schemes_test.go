@@ -37,7 +37,7 @@ func asIklim(method, target, body string) *http.Request {
 
 var queryJob = signature.QueryJob{IdempotencyKey: "k1", TrackingURL: "https://example.com/a?b=c", Source: "crm", RowID: "7"}
 
-func inMinutes(n time.Duration) time.Time { return time.Now().Add(n * time.Minute) }
+func inMinutes(n int) time.Time { return time.Now().Add(time.Duration(n) * time.Minute) }
 
 func plainly(method, target string) *http.Request { return httptest.NewRequest(method, target, nil) }
 
@@ -262,7 +262,7 @@ func TestVerifyConsumesNothing(t *testing.T) {
 	if v := verify(plainly("POST", "/api/links/verify?"+platform.CreateQuery(inMinutes(5), queryJob))); v["wouldCreate"] != false || v["job"].(map[string]any)["jobId"] != jobID {
 		t.Errorf("%v", v)
 	}
-	r := httptest.NewRequest("POST", "/api/links/verify", strings.NewReader(goodBody))
+	r := httptest.NewRequest(http.MethodPost, "/api/links/verify", strings.NewReader(goodBody))
 	r.Header = platform.V1(time.Now(), signature.NewNonce(), []byte(goodBody))
 	r.Header.Set("Content-Type", "application/json")
 	wantProblem(t, do(h.Public(), r), relay.HeaderMalformed)

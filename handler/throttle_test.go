@@ -85,9 +85,9 @@ func TestFailuresAtOnceCostOneBurst(t *testing.T) {
 	})
 }
 
-// Unknown keys cost a look-up each, so their number is bounded per client; a
-// key that verified before is still heard.
-func TestLookupsOfUnknownKeysAreBounded(t *testing.T) {
+// Guesses cost a look-up each, so their number is bounded per client; a key that
+// verified from there before is still heard.
+func TestGuessesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newStore()
 		h := newHandler(t, store, handler.Options{}, nil)
@@ -100,6 +100,49 @@ func TestLookupsOfUnknownKeysAreBounded(t *testing.T) {
 		}
 		if w := do(h.Public(), fetch(goodBody)); w.Code != http.StatusAccepted {
 			t.Errorf("a verified key behind the same address: %d", w.Code)
+		}
+	})
+}
+
+// What a client that guesses is told does not depend on whether a key exists,
+// nor on whether its owner, elsewhere, uses it right now.
+func TestThrottleTellsNothingOfKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandler(t, newStore(), handler.Options{}, nil)
+		do(h.Public(), fetch(goodBody)) // the owner, from 192.0.2.1
+		guess := func(keyID string) relay.Code {
+			r := badlySigned(keyID)
+			r.RemoteAddr = "203.0.113.9:4711"
+			return problem(t, do(h.Public(), r)).Code
+		}
+		for i := range 60 {
+			known, unknown := guess(platform.KeyID), guess(signature.NewKeyID(signature.KindLive))
+			if i < 20 && (known != relay.SignatureInvalid || unknown != known) || i > 50 && (known != relay.FailedAuthThrottled || unknown != known) {
+				t.Fatalf("round %d: %s for a known key, %s for an unknown one", i, known, unknown)
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+}
+
+// Sending a request again makes no job, so no window bounds it; it does leave a
+// nonce behind.
+func TestReplaysAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newStore()
+		store.admit = func(relay.Caller, *relay.JobRequest) (relay.Admission, error) {
+			return relay.Admission{Job: relay.Job{ID: jobID, State: relay.Queued}, Replayed: true}, nil
+		}
+		h := newHandler(t, store, handler.Options{}, nil)
+		for i := range 1000 {
+			if w := do(h.Public(), fetch(goodBody)); w.Code != http.StatusAccepted {
+				t.Fatalf("replay %d: %d %s", i, w.Code, w.Body)
+			}
+		}
+		wantProblem(t, do(h.Public(), fetch(goodBody)), relay.RateLimited)
+		time.Sleep(5 * time.Millisecond)
+		if w := do(h.Public(), fetch(goodBody)); w.Code != http.StatusAccepted {
+			t.Errorf("after a while: %d", w.Code)
 		}
 	})
 }
