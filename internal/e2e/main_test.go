@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	}
 	code := m.Run()
 	transport.CloseIdleConnections()
-	faults := shown.find()
+	faults := append(shown.find(), published.faults(code == 0 && everyTest())...)
 	if err := goleak.Find(); err != nil {
 		faults = append(faults, err.Error())
 	}

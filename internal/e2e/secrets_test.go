@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync"
@@ -86,12 +87,22 @@ func (w *watcher) in(text []byte) string {
 // leases that actions are proven with.
 type watched struct{ http.RoundTripper }
 
-var leaseMember = regexp.MustCompile(`"lease":"([^"]+)"`)
+var (
+	leaseMember    = regexp.MustCompile(`"lease":"([^"]+)"`)
+	signatureParam = regexp.MustCompile(`(?:Signature|signedAuthentication)=([^&]+)`)
+)
 
 func (w watched) RoundTrip(r *http.Request) (*http.Response, error) {
 	for _, values := range r.Header.Values(signature.HeaderSignature) {
 		for v := range strings.SplitSeq(values, ",") {
 			shown.secret("signature", strings.TrimSpace(v))
+		}
+	}
+	shown.secret("signature", r.Header.Get(signature.HeaderIklimSignature))
+	for _, param := range signatureParam.FindAllStringSubmatch(r.URL.RawQuery, -1) {
+		shown.secret("signature", param[1])
+		if value, err := url.QueryUnescape(param[1]); err == nil {
+			shown.secret("signature", value)
 		}
 	}
 	if r.GetBody != nil {
@@ -107,7 +118,7 @@ func (w watched) RoundTrip(r *http.Request) (*http.Response, error) {
 			shown.secret("lease", string(lease[1]))
 		}
 	}
-	return w.RoundTripper.RoundTrip(r)
+	return published.over(w.RoundTripper).RoundTrip(r)
 }
 
 // The watch over the logs finds what it looks for.
