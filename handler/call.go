@@ -54,7 +54,7 @@ var calls = sync.Pool{New: func() any { return new(call) }}
 // that every answer has.
 func (h *Handler) begin(g *gin.Context, r *route) *call {
 	c := calls.Get().(*call)
-	*c = call{g: g, route: r, body: r.body, at: time.Now(), faults: c.faults[:0]}
+	*c = call{g: g, route: r, body: r.body, at: h.Clock(), faults: c.faults[:0]}
 	c.raw = g.Writer.(interface{ Unwrap() http.ResponseWriter }).Unwrap()
 	c.id = requestID(g.Request.Header)
 	c.ip = h.clientIP(g)

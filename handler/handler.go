@@ -34,6 +34,9 @@ type Options struct {
 	Ping         time.Duration // between ping frames; 0: 15 s
 	FrameTimeout time.Duration // for a client to take one frame; 0: 10 s
 	DrainSpread  time.Duration // over which drained desktops reconnect; 0: 5 s
+
+	// Clock is what signed timestamps are compared with; nil: time.Now.
+	Clock func() time.Time
 }
 
 func (o *Options) setDefaults() {
@@ -55,6 +58,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxStreams <= 0 {
 		o.MaxStreams = 20_000
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
 	}
 	if o.Plans == nil {
 		o.Plans = func(string) bool { return true }
