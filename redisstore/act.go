@@ -28,8 +28,8 @@ func (s *Store) Act(ctx context.Context, c relay.Caller, a relay.Action) (relay.
 		delay = a.Delay.Milliseconds()
 	}
 	p := s.prove(c, string(a.Verb)+a.JobID)
-	v, err := s.runFor(ctx, p, actScript, k.life(k.job(ref), p.nonce), c.Account, c.DeviceID,
-		c.KeyID, p.op, c.NonceTTL.Milliseconds(), c.DeviceID, string(a.Verb), tokenHash(token), created.UnixMilli(),
+	v, err := s.runFor(ctx, p, actScript, p.marked(k.life(k.job(ref), p.nonce)), c.Account, c.DeviceID,
+		c.SecretID, p.op, c.NonceTTL.Milliseconds(), c.DeviceID, string(a.Verb), tokenHash(token), created.UnixMilli(),
 		s.opt.Lease.Milliseconds(), s.opt.MaxAttempts, tail, flag(a.Retryable), delay,
 		rand.Float64())
 	if err != nil {

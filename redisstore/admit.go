@@ -22,22 +22,20 @@ func (s *Store) Admit(ctx context.Context, c relay.Caller, r *relay.JobRequest) 
 	k := accountKeys(c.Account)
 	ref := relay.JobRef(c.Account, r.IdempotencyKey)
 	by := s.prove(c, ref)
-	keys := []string{k.account(), by.nonce, k.job(ref), k.stream(), k.due(), k.events()}
+	keys := admitKeys(k, by, ref)
 	body := recordBody(r)
 	var out relay.Admission
 	settled := false
 	err := s.withStanding(c.Account, func(st *standing) (string, error) {
+		args := admitArgs(c, by.op, r, body, st)
 		for {
-			v, err := s.runDurably(ctx, admitScript, keys,
-				by.op, c.NonceTTL.Milliseconds(), c.KeyID, r.Expiry.Milliseconds(), (r.Expiry + relay.Retention).Milliseconds(),
-				body, st.text, string(st.refusal), st.ends,
-				st.limits.PerMinute, st.limits.PerDay, st.limits.PerMonth, st.limits.MaxBacklog)
+			v, err := s.runDurably(ctx, admitScript, keys, args...)
 			if err != nil {
 				s.lost.remember(by)
 				return "", err
 			}
 			a := admitReply{reply: reply{v: v}, limits: st.limits}
-			if settled || a.text(0) != string(relay.BacklogFull) || a.text(3) != "stale" {
+			if settled || !a.stale() {
 				return a.read(ref, r, &out)
 			}
 			settled = true
@@ -49,16 +47,26 @@ func (s *Store) Admit(ctx context.Context, c relay.Caller, r *relay.JobRequest) 
 	return out, err
 }
 
-// Check is what Admit would decide, with nothing consumed.
-func (s *Store) Check(ctx context.Context, c relay.Caller, r *relay.JobRequest) (relay.Admission, error) {
-	_, _, _ = ctx, c, r
-	return relay.Admission{}, errors.New("redisstore: check: to come with this change")
+func admitKeys(k accountKeys, by proof, ref string) []string {
+	return by.marked([]string{k.account(), by.nonce, k.job(ref), k.stream(), k.due(), k.events()})
+}
+
+// admitArgs are what admit.lua takes. op "" tries it out.
+func admitArgs(c relay.Caller, op string, r *relay.JobRequest, body string, st *standing) []any {
+	return []any{op, c.NonceTTL.Milliseconds(), c.SecretID, r.Expiry.Milliseconds(), (r.Expiry + relay.Retention).Milliseconds(),
+		body, st.text, string(st.refusal), st.ends,
+		st.limits.PerMinute, st.limits.PerDay, st.limits.PerMonth, st.limits.MaxBacklog}
 }
 
 // admitReply reads what admit.lua answers.
 type admitReply struct {
 	reply
 	limits relay.Limits
+}
+
+// stale reports whether only waiting jobs that may have expired leave no room.
+func (a *admitReply) stale() bool {
+	return a.text(0) == string(relay.BacklogFull) && a.text(3) == "stale"
 }
 
 // read fills out; profile is set when the script wants to run with that one.
@@ -92,7 +100,7 @@ func (a *admitReply) read(ref string, r *relay.JobRequest, out *relay.Admission)
 		out.Replayed = true
 		out.Job, err = parseJob(ref, detail, now)
 		return "", err
-	case string(relay.NonceReplayed):
+	case string(relay.NonceReplayed), "signature_replayed", string(relay.IdempotencyKeyReused):
 		err = refusal(outcome)
 		if e, ok := errors.AsType[*relay.Error](err); ok && detail != "" {
 			if j, bad := parseJob(ref, detail, now); bad == nil {
@@ -133,7 +141,7 @@ func windows(counters string, limits relay.Limits, now int64) ([]relay.Window, e
 }
 
 // lostReplies remembers the operation ids of runs whose outcome this replica
-// never learned, by nonce and what they were about: when the caller sends the
+// never learned, by marks and what they were about: when the caller sends the
 // identical request again, the script recognises its own earlier run and the
 // nonce does not refuse it. Bounded; a nonce that falls out is refused as
 // replayed, with the id of the job it made.
@@ -146,18 +154,40 @@ func newLostReplies() lostReplies {
 	return lostReplies{ops}
 }
 
-// proof is a signed request's nonce marker, what the request is about, and the
-// operation id of the runs on its behalf.
-type proof struct{ nonce, about, op string }
+// proof is a signed request's nonce marker and, where signatures count once, the
+// mark of its own; what the request is about, and the operation id of the runs on
+// its behalf.
+type proof struct{ nonce, once, about, op string }
+
+// newProof returns a proof without operation id.
+func newProof(c relay.Caller, about string) proof {
+	k := accountKeys(c.Account)
+	p := proof{nonce: k.nonce(c.KeyID, c.Nonce), about: about}
+	if c.Once != "" {
+		p.once = k.once(c.KeyID, c.Once)
+	}
+	return p
+}
+
+// marked appends the mark of the signature, if there is one, to a script's keys.
+func (p proof) marked(keys []string) []string {
+	if p.once == "" {
+		return keys
+	}
+	return append(keys, p.once)
+}
+
+// request tells requests apart that may continue each other's runs.
+func (p proof) request() string { return p.nonce + p.once + p.about }
 
 // prove returns the proof of a request: with the operation id whose outcome is
 // open, taken out so that only one request continues it, or with a new one. A
 // number, for Redis keeps those without an allocation of their own. about tells
 // requests apart that a careless signer sends under one nonce.
 func (s *Store) prove(c relay.Caller, about string) proof {
-	p := proof{accountKeys(c.Account).nonce(c.KeyID, c.Nonce), about, ""}
+	p := newProof(c, about)
 	if s.lost.ops.Len() > 0 {
-		if op, ok := s.lost.ops.Get(p.nonce + about); ok && s.lost.ops.Remove(p.nonce+about) {
+		if op, ok := s.lost.ops.Get(p.request()); ok && s.lost.ops.Remove(p.request()) {
 			p.op = op
 			return p
 		}
@@ -175,7 +205,7 @@ func (s *Store) runFor(ctx context.Context, p proof, sc *script, keys []string, 
 	return v, err
 }
 
-func (l lostReplies) remember(p proof) { l.ops.Add(p.nonce+p.about, p.op) }
+func (l lostReplies) remember(p proof) { l.ops.Add(p.request(), p.op) }
 
 func newOperation() string { return strconv.FormatInt(rand.Int64(), 10) } // unique, not secret
 

@@ -115,7 +115,7 @@ func (b *bench) caller(keyID, device string) relay.Caller {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.nonces++
-	return relay.Caller{Account: b.account, KeyID: keyID, DeviceID: device, Nonce: fmt.Sprintf("nonce-%d", b.nonces), NonceTTL: time.Minute}
+	return relay.Caller{Account: b.account, KeyID: keyID, SecretID: relay.SecretID(keyID, 1), DeviceID: device, Nonce: fmt.Sprintf("nonce-%d", b.nonces), NonceTTL: time.Minute}
 }
 
 // device links a device and returns a maker of its requests.

@@ -35,21 +35,34 @@ func (s *Store) unavailable(what string, err error) error {
 
 // refusals are the details of outcomes that need no more than a sentence.
 var refusals = map[relay.Code]string{
-	relay.KeyRevoked:          "this key was revoked",
-	relay.KeyExpired:          "this key's expiry time has passed",
-	relay.MembershipInactive:  "the account's membership is not active or has ended",
-	relay.PlanFeatureMissing:  "the account's plan does not include API Links",
-	relay.NonceReplayed:       "this key has already used this nonce",
-	relay.IdempotencyMismatch: "this idempotency key made a job with another trackingUrl, source or rowId",
-	relay.NotFound:            "there is no such record, or it is past its retention",
-	relay.LeaseLost:           "this lease token no longer holds the delivery",
-	relay.LinkCodeInvalid:     "the link code is unknown, used or too old",
-	relay.AlreadyExists:       "an account with this id exists",
+	relay.KeyRevoked:           "this key was revoked",
+	relay.KeyExpired:           "this key's expiry time has passed",
+	relay.MembershipInactive:   "the account's membership is not active or has ended",
+	relay.PlanFeatureMissing:   "the account's plan does not include API Links",
+	relay.NonceReplayed:        "this key has already used this nonce",
+	relay.IdempotencyMismatch:  "this idempotency key made a job with another trackingUrl, source or rowId",
+	relay.NotFound:             "there is no such record, or it is past its retention",
+	relay.IdempotencyKeyReused: "this idempotency key made a job before; use a new one for a new job",
+	relay.LeaseLost:            "this lease token no longer holds the delivery",
+	relay.LinkCodeInvalid:      "the link code is unknown, used or too old",
+	relay.AlreadyExists:        "an account with this id exists",
+}
+
+// finer are outcomes that share a code with another and not its sentence.
+var finer = map[string]struct {
+	code   relay.Code
+	detail string
+}{
+	"secret_replaced":    {relay.KeyExpired, "this secret of the key was replaced; sign with a newer one"},
+	"signature_replayed": {relay.NonceReplayed, "this key has already used this signature, under another nonce; sign again with a new timestamp"},
 }
 
 // refusal turns an outcome of a script into an error. An outcome nobody
 // knows is a mistake of ours.
 func refusal(outcome string) error {
+	if f, ok := finer[outcome]; ok {
+		return relay.NewError(f.code, f.detail)
+	}
 	detail, ok := refusals[relay.Code(outcome)]
 	if !ok {
 		return fmt.Errorf("redisstore: unknown outcome %q", outcome)

@@ -24,12 +24,14 @@ import (
 //	d account job-key               a watched job is final
 //	c account device job-key created  a job that the device holds was cancelled
 //	k account revision              the inventory of keys changed
+//	x key                           what a replica remembers of the key is out of date
 //
 // A bell can be lost; nothing depends on one for more than time. Every account
 // has a timer at its next deadline, and a slow claim as the backstop.
 type hub struct {
 	log    *zap.Logger
 	rdb    redis.UniversalClient
+	creds  *credentialCache
 	sub    *redis.PubSub // the present one; changed under mu
 	ended  chan struct{}
 	mu     sync.Mutex
@@ -55,8 +57,8 @@ const (
 	resubscribe = 100 * time.Millisecond
 )
 
-func newHub(rdb redis.UniversalClient, log *zap.Logger) *hub {
-	h := &hub{log: log, rdb: rdb, ended: make(chan struct{}), rooms: map[string]*room{}, waits: map[string]map[*watch]struct{}{}}
+func newHub(rdb redis.UniversalClient, creds *credentialCache, log *zap.Logger) *hub {
+	h := &hub{log: log, rdb: rdb, creds: creds, ended: make(chan struct{}), rooms: map[string]*room{}, waits: map[string]map[*watch]struct{}{}}
 	h.sub = rdb.Subscribe(context.Background(), bellChannel)
 	go h.listen()
 	return h
@@ -87,7 +89,7 @@ func (h *hub) renew() *redis.PubSub {
 
 // hear hands bells on until the connection breaks, or is silent to a probe: a
 // peer that went without a word would else go unnoticed. A new subscription
-// makes everybody look, for bells may have been missed.
+// makes everybody look, and look up credentials again, for bells may have been missed.
 func (h *hub) hear(sub *redis.PubSub) {
 	probed := false
 	for {
@@ -106,6 +108,7 @@ func (h *hub) hear(sub *redis.PubSub) {
 		probed = false
 		switch m := m.(type) {
 		case *redis.Subscription:
+			h.creds.dropAll()
 			h.wakeAll()
 		case *redis.Message:
 			h.bell(m.Payload)
@@ -140,6 +143,8 @@ func (h *hub) bell(text string) {
 	case len(f) == 3 && f[0] == "k":
 		revision, _ := strconv.ParseInt(f[2], 10, 64) // 0 makes the device look, too
 		h.signal(f[1], "", relay.Signal{Kind: relay.FrameKeys, Revision: revision})
+	case len(f) == 2 && f[0] == "x":
+		h.creds.drop(f[1])
 	case len(f) == 5 && f[0] == "c":
 		created, _ := strconv.ParseInt(f[4], 10, 64) // written by our own script
 		h.signal(f[1], f[2], relay.Signal{Kind: relay.FrameCancel, JobID: relay.JobID(refOf(f[3]), at(created))})

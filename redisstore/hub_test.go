@@ -17,7 +17,7 @@ func TestClaimsThatFailAreAskedForLessAndLess(t *testing.T) {
 	s := b.connect(dev(), 1)
 	b.admit(api(), "k")
 	b.claim(s, 1) // the deadline of this offer sets the timer
-	client(t, servers["redis"]).HDel(t.Context(), b.key(""), "k:"+dev().KeyID)
+	client(t, servers["redis"]).HDel(t.Context(), b.key(""), "k:"+dev().SecretID)
 	asked := 0
 	for end := time.After(2500 * time.Millisecond); ; {
 		select {

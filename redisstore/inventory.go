@@ -21,56 +21,66 @@ const revokedFor = 30 * 24 * time.Hour
 
 // CreateKey adds an API key to the account of the device that asks.
 func (s *Store) CreateKey(ctx context.Context, c relay.Caller, spec relay.KeySpec) (relay.Key, error) {
-	key := relay.Key{ID: spec.ID, Name: spec.Name, Environment: spec.Environment, Schemes: spec.Schemes, Scopes: spec.Scopes,
-		CreatedBy: c.DeviceID, CreatedAt: time.Now().UTC().Truncate(time.Millisecond), ExpiresAt: spec.ExpiresAt}
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	key := relay.Key{ID: spec.ID, Name: spec.Name, Environment: spec.Environment, Schemes: spec.Schemes, AllowSHA1: spec.AllowSHA1,
+		Scopes: spec.Scopes, CreatedBy: c.DeviceID, CreatedAt: now, ExpiresAt: spec.ExpiresAt}
 	for _, p := range spec.CIDRs {
 		key.CIDRs = append(key.CIDRs, p.String())
 	}
-	entry, err := json.Marshal(key)
+	change, err := addSecret(key, credentialRecord{Schemes: spec.Schemes, AllowSHA1: spec.AllowSHA1, Scopes: spec.Scopes, CIDRs: spec.CIDRs},
+		s.seal(spec.ID, spec.Secret, 1), now)
 	if err != nil {
-		return key, fmt.Errorf("redisstore: create key: %w", err)
-	}
-	expires := int64(0)
-	if spec.ExpiresAt != nil {
-		expires = spec.ExpiresAt.UnixMilli()
-	}
-	if err := s.writeCredential(ctx, spec.ID, spec.Secret, credentialRecord{
-		Account: c.Account, Schemes: spec.Schemes, Scopes: spec.Scopes, CIDRs: spec.CIDRs}); err != nil {
 		return key, err
 	}
-	_, err = s.changeKeys(ctx, c, "add", spec.ID, expires, string(entry))
-	if refused, ok := errors.AsType[*relay.Error](err); ok && refused.Status < 500 {
-		s.dropCredential(ctx, spec.ID)
+	if err := s.claimKey(ctx, spec.ID, c.Account); err != nil {
+		return key, err
 	}
-	return key, err
+	change.verb = "add"
+	_, err = s.changeKeys(ctx, c, s.prove(c, "add"+spec.ID), change)
+	s.unclaimKey(ctx, spec.ID, err)
+	return change.key, err
 }
 
 // RevokeKey removes an API key of the device's account and returns what is
 // left. When it returns, no replica admits anything signed with the key.
 func (s *Store) RevokeKey(ctx context.Context, c relay.Caller, keyID string) (relay.KeyInventory, error) {
-	inv, err := s.changeKeys(ctx, c, "revoke", keyID, 0, "")
+	inv, err := s.changeKeys(ctx, c, s.prove(c, "revoke"+keyID), keyChange{verb: "revoke", key: relay.Key{ID: keyID}})
 	if err == nil {
 		ctx, cancel := context.WithTimeout(ctx, s.try)
 		defer cancel()
-		_ = s.rdb.Expire(ctx, credentialKey(keyID), revokedFor).Err() // only tidies up
+		_ = s.rdb.Expire(ctx, keyOwner(keyID), revokedFor).Err() // only tidies up
 	}
 	return inv, err
 }
 
-// RotateKey gives an API key of the device's account another secret. The ones
-// before stay valid for grace, never past their own end.
-func (s *Store) RotateKey(ctx context.Context, c relay.Caller, keyID, secret string, grace time.Duration) (relay.Key, error) {
-	_, _, _, _, _ = ctx, c, keyID, secret, grace
-	return relay.Key{}, errors.New("redisstore: rotate: to come with this change")
+// keyChange is what key.lua does to one key.
+type keyChange struct {
+	verb              string
+	key               relay.Key // as it is to be; of one to revoke the id
+	before            int       // generation of its newest secret as it is; 0 of a new key
+	entry, credential string    // JSON
+	ends              []any     // generation and end in ms of each secret that changes
 }
 
-func (s *Store) changeKeys(ctx context.Context, c relay.Caller, verb, keyID string, expires int64, entry string) (relay.KeyInventory, error) {
+// keyElsewhere is key.lua's word that the key is not as the caller knows it.
+type keyElsewhere struct {
+	entry, credential string
+	now               int64 // ms
+}
+
+func (*keyElsewhere) Error() string { return "redisstore: the key has changed" }
+
+// changeKeys makes a change and returns the inventory then; a *keyElsewhere when
+// the change was made for another generation of the key.
+func (s *Store) changeKeys(ctx context.Context, c relay.Caller, by proof, change keyChange) (relay.KeyInventory, error) {
 	k := accountKeys(c.Account)
-	by := s.prove(c, verb+keyID)
+	id := change.key.ID
+	keys := by.marked([]string{k.account(), k.keyInventory(), k.events(), by.nonce, k.credential(id), k.uses()})
 	var inv relay.KeyInventory
 	err := s.withStanding(c.Account, func(st *standing) (string, error) {
-		v, err := s.runFor(ctx, by, keyScript, []string{k.account(), k.keyInventory(), k.events(), by.nonce},
-			c.Account, c.DeviceID, c.KeyID, by.op, c.NonceTTL.Milliseconds(), verb, keyID, expires, entry, st.text, st.limits.MaxKeys)
+		args := []any{c.Account, c.DeviceID, c.SecretID, by.op, c.NonceTTL.Milliseconds(), change.verb, id, st.text, st.limits.MaxKeys,
+			change.before, change.entry, change.credential, revokedFor.Milliseconds()}
+		v, err := s.runFor(ctx, by, keyScript, keys, append(args, change.ends...)...)
 		if err != nil {
 			return "", err
 		}
@@ -79,9 +89,12 @@ func (s *Store) changeKeys(ctx context.Context, c relay.Caller, verb, keyID stri
 		case "profile":
 			return a.text(1), a.err
 		case "ok":
-			l := a.list(1)
-			inv, err = inventory(l.text(0), l.list(1))
-			return "", errors.Join(err, a.err, l.err)
+			s.creds.drop(id)
+			inv, err = a.inventory(1)
+			return "", err
+		case "generation":
+			present := &keyElsewhere{a.text(1), a.text(2), a.number(3)}
+			return "", cmp.Or[error](a.err, present)
 		case string(relay.LimitReached):
 			return "", relay.Errorf(relay.LimitReached, "the account has as many keys as maxKeys allows: %d", a.number(1))
 		default:
@@ -97,31 +110,38 @@ func (s *Store) KeyInventory(ctx context.Context, c relay.Caller) (relay.KeyInve
 	if err != nil {
 		return relay.KeyInventory{}, err
 	}
-	inv, err := inventory(v.text(2), v.list(3))
-	return inv, errors.Join(err, v.err)
+	return v.inventory(2)
 }
 
-func inventory(revision string, entries *reply) (relay.KeyInventory, error) {
-	inv := relay.KeyInventory{Keys: []relay.Key{}}
-	var err error
-	if inv.Revision, err = strconv.ParseInt(revision, 10, 64); err != nil {
-		return inv, errReply
+// inventory reads {revision, entries, uses} from the i-th element on.
+func (r *reply) inventory(i int) (relay.KeyInventory, error) {
+	revision := r.text(i)
+	entries, err1 := r.list(i + 1).texts()
+	used, err2 := r.list(i + 2).texts()
+	if err := errors.Join(r.err, err1, err2); err != nil || len(used)%2 != 0 {
+		return relay.KeyInventory{}, errReply
 	}
-	texts, err := entries.texts()
+	uses := map[string]string{}
+	for pair := range slices.Chunk(used, 2) {
+		uses[pair[0]] = pair[1]
+	}
+	return inventory(revision, entries, uses)
+}
+
+// inventory puts together what is kept of an account's keys; the oldest comes first.
+func inventory(revision string, entries []string, used map[string]string) (relay.KeyInventory, error) {
+	n, err := strconv.ParseInt(revision, 10, 64)
 	if err != nil {
-		return inv, err
+		return relay.KeyInventory{}, errReply
 	}
-	inv.Keys, err = decodeKeys(texts)
-	return inv, err
-}
-
-// decodeKeys reads the entries of an inventory of keys; the oldest comes first.
-func decodeKeys(texts []string) ([]relay.Key, error) {
-	keys, err := decodeAll[relay.Key](texts)
+	keys, err := decodeAll[relay.Key](entries)
+	if err != nil {
+		return relay.KeyInventory{}, err
+	}
 	slices.SortFunc(keys, func(a, b relay.Key) int {
 		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
 	})
-	return keys, err
+	return relay.KeyInventory{Revision: n, Keys: keys}, joinUses(keys, used)
 }
 
 // decodeAll reads the entries of an inventory.
@@ -172,20 +192,25 @@ func (s *Store) Link(ctx context.Context, code string, d relay.DeviceSpec) (stri
 	if err != nil {
 		return "", fmt.Errorf("redisstore: link: %w", err)
 	}
-	if err := s.writeCredential(ctx, d.KeyID, d.Secret, credentialRecord{
-		Account: account, DeviceID: d.ID, Schemes: []relay.Scheme{relay.SchemeLinkPeeler}}); err != nil {
+	credential, err := json.Marshal(credentialRecord{DeviceID: d.ID, Secrets: []secretRecord{s.seal(d.KeyID, d.Secret, 1)},
+		Schemes: []relay.Scheme{relay.SchemeLinkPeeler}})
+	if err != nil {
+		return "", fmt.Errorf("redisstore: link: %w", err)
+	}
+	if err := s.claimKey(ctx, d.KeyID, account); err != nil {
 		return "", err
 	}
 	k := accountKeys(account)
 	err = s.withStanding(account, func(st *standing) (string, error) {
-		v, err := s.run(ctx, linkScript, 2, []string{k.account(), k.linkMarker(hash), k.devices(), k.events()},
-			d.ID, d.KeyID, string(entry), st.text, st.limits.MaxDevices)
+		v, err := s.run(ctx, linkScript, 2, []string{k.account(), k.linkMarker(hash), k.devices(), k.events(), k.credential(d.KeyID)},
+			d.ID, d.KeyID, relay.SecretID(d.KeyID, 1), string(entry), string(credential), st.text, st.limits.MaxDevices)
 		if err != nil {
 			return "", err
 		}
 		a := reply{v: v}
 		switch outcome := a.text(0); outcome {
 		case "ok":
+			s.creds.drop(d.KeyID)
 			return "", nil
 		case "profile":
 			return a.text(1), a.err
@@ -195,8 +220,6 @@ func (s *Store) Link(ctx context.Context, code string, d relay.DeviceSpec) (stri
 			return "", refusal(outcome)
 		}
 	})
-	if refused, ok := errors.AsType[*relay.Error](err); ok && refused.Status < 500 {
-		s.dropCredential(ctx, d.KeyID)
-	}
+	s.unclaimKey(ctx, d.KeyID, err)
 	return account, err
 }

@@ -27,11 +27,7 @@ func TestLostKeyIsNotTakenForAnother(t *testing.T) {
 	if len(inv.Keys) != 1 {
 		t.Fatalf("%d keys, want the one whose answer was lost", len(inv.Keys))
 	}
-	credentials, err := b.rdb.Exists(t.Context(), "lr:key:"+inv.Keys[0].ID).Result()
-	b.must(credentials, err)
-	if credentials != 1 {
-		t.Error("the key in the inventory has no credential")
-	}
+	b.must(b.s.Credential(t.Context(), inv.Keys[0].ID))
 
 	c = dev()
 	b.p.spoil(cut, redisstore.ScriptSHA("key"), 2)

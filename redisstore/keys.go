@@ -28,12 +28,22 @@ func (a accountKeys) dead() string          { return a.name(":x") }
 func (a accountKeys) ready() string         { return a.name(":r") }
 func (a accountKeys) keyInventory() string  { return a.name(":k") }
 func (a accountKeys) devices() string       { return a.name(":v") }
+func (a accountKeys) uses() string          { return a.name(":u") }
 func (a accountKeys) job(ref string) string { return a.name(":j:" + ref) }
+
+// credential names what proves requests of one key; keyOwner leads to it.
+func (a accountKeys) credential(keyID string) string { return a.name(":c:" + keyID) }
 
 // nonce names the marker of one nonce of one key. Hashed: a nonce may be 128
 // characters long and there is one marker for every request of 10 minutes.
 func (a accountKeys) nonce(keyID, nonce string) string {
 	return a.name(":n:" + digest(16, keyID, nonce))
+}
+
+// once names the mark of one single-use signature of one key: a nonce of another
+// kind. No nonce holds the separator of digest.
+func (a accountKeys) once(keyID, once string) string {
+	return a.name(":n:" + digest(16, keyID, "once", once))
 }
 
 // linkMarker is what makes a link code of this account work once.
@@ -51,7 +61,18 @@ const (
 	probeKey = prefix + "probe"
 )
 
-func credentialKey(keyID string) string { return prefix + "key:" + keyID }
+// keyOwner holds the account that a key belongs to, as owner has it.
+func keyOwner(keyID string) string { return prefix + "key:" + keyID }
+
+// owner is the account's hash tag: an account id alone would not show that a
+// record is damaged.
+func (a accountKeys) owner() string { return "{" + string(a) + "}" }
+
+// ownerOf reverses owner.
+func ownerOf(text string) (account string, ok bool) {
+	account = strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}")
+	return account, relay.ValidAccountID(account) && text == accountKeys(account).owner()
+}
 
 func linkCodeKey(codeHash string) string { return prefix + "link:" + codeHash }
 

@@ -20,7 +20,11 @@ func TestNamesInRedis(t *testing.T) {
 		{"job", a.job("0123456789abcdef"), "lr:{acc_1}:j:0123456789abcdef"},
 		{"nonce", a.nonce("lp_live_x", "nonce"), "lr:{acc_1}:n:niAExgUCmQUxBfAH"},
 		{"link marker", a.linkMarker("hash"), "lr:{acc_1}:l:hash"},
-		{"credential", credentialKey("lp_live_x"), "lr:key:lp_live_x"},
+		{"uses of secrets", a.uses(), "lr:{acc_1}:u"},
+		{"single-use signature", a.once("lp_live_x", "signed"), "lr:{acc_1}:n:LdEMn2z-kvDAf7z4"},
+		{"credential", a.credential("lp_live_x"), "lr:{acc_1}:c:lp_live_x"},
+		{"owner of a key", keyOwner("lp_live_x"), "lr:key:lp_live_x"},
+		{"an account as an owner", a.owner(), "{acc_1}"},
 		{"link code", linkCodeKey("hash"), "lr:link:hash"},
 		{"bell", bellChannel, "lr:bell"},
 		{"group", group, "relay"},
@@ -40,7 +44,7 @@ func TestNamesDoNotMeet(t *testing.T) {
 	seen := map[string]string{}
 	for _, id := range []string{"a", "a-b", "ab", "s", "key", "bell"} {
 		a := accountKeys(id)
-		for _, name := range append(a.life(), a.keyInventory(), a.devices(), a.job("s"), a.nonce("s", "s"), a.linkMarker("s")) {
+		for _, name := range append(a.life(), a.keyInventory(), a.devices(), a.job("s"), a.nonce("s", "s"), a.once("s", "s"), a.linkMarker("s"), a.uses(), a.credential("s")) {
 			if other, taken := seen[name]; taken {
 				t.Errorf("%q is a name of account %q and of %q", name, id, other)
 			}

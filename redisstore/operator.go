@@ -126,14 +126,12 @@ func (s *Store) Keys(ctx context.Context, account string) (relay.KeyInventory, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
-	entries, err := s.rdb.HVals(ctx, accountKeys(account).keyInventory()).Result()
-	if err != nil {
+	k, pipe := accountKeys(account), s.rdb.Pipeline()
+	entries, used := pipe.HVals(ctx, k.keyInventory()), pipe.HGetAll(ctx, k.uses())
+	if _, err := pipe.Exec(ctx); err != nil {
 		return relay.KeyInventory{}, s.unavailable("keys", err)
 	}
-	inv := relay.KeyInventory{}
-	inv.Revision, _ = strconv.ParseInt(f[1], 10, 64) // absent until the first key
-	inv.Keys, err = decodeKeys(entries)
-	return inv, err
+	return inventory(cmp.Or(f[1], "0"), entries.Val(), used.Val()) // no revision until the first key
 }
 
 // Devices returns an account's devices with what each has in flight.
@@ -188,8 +186,11 @@ func (s *Store) Events(ctx context.Context, account, cursor string, limit int) (
 			switch k {
 			case "k":
 				e.Kind = text
-			case "a":
-				e.Actor = text
+			case "a": // of a platform, the secret it signed with
+				key, generation, secret := strings.Cut(text, ".")
+				if e.Actor = key; secret {
+					e.About["secretGeneration"] = generation
+				}
 			case "j":
 				created, _ := m.Values["c"].(string)
 				ms, err := strconv.ParseInt(created, 10, 64)

@@ -98,8 +98,8 @@ func (s *Store) Cancel(ctx context.Context, c relay.Caller, jobID string) (relay
 	by := s.prove(c, jobID)
 	var job relay.Job
 	err := s.withStanding(c.Account, func(st *standing) (string, error) {
-		v, err := s.runFor(ctx, by, cancelScript, k.life(k.job(ref), by.nonce), c.Account, c.KeyID,
-			c.KeyID, by.op, c.NonceTTL.Milliseconds(), created.UnixMilli(), st.text, st.limits.PerMinute, st.limits.PerDay)
+		v, err := s.runFor(ctx, by, cancelScript, by.marked(k.life(k.job(ref), by.nonce)), c.Account, c.SecretID,
+			c.SecretID, by.op, c.NonceTTL.Milliseconds(), created.UnixMilli(), st.text, st.limits.PerMinute, st.limits.PerDay)
 		if err != nil {
 			return "", err
 		}
@@ -160,8 +160,8 @@ func backlog(waiting, running string, l relay.Limits) relay.Backlog {
 func (s *Store) read(ctx context.Context, c relay.Caller, key, what, created, watched string) (*reply, error) {
 	k := accountKeys(c.Account)
 	by := s.prove(c, what+key)
-	v, err := s.runFor(ctx, by, readScript, []string{k.account(), by.nonce, key},
-		c.KeyID, by.op, c.NonceTTL.Milliseconds(), what, created, watched)
+	v, err := s.runFor(ctx, by, readScript, by.marked([]string{k.account(), by.nonce, key, k.uses()}),
+		c.SecretID, by.op, c.NonceTTL.Milliseconds(), what, created, watched)
 	if err != nil {
 		return nil, err
 	}

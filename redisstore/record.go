@@ -19,6 +19,7 @@ type record struct {
 	state                     relay.State
 	created, lifetime, moment int64 // ms since 1970
 	attempts, deliveries      int
+	entry                     string // id of its entry in the stream
 	key, url, source, rowID   string
 	context, tail             string
 }
@@ -41,6 +42,9 @@ func parseRecord(text string) (record, error) {
 	}
 	r.created, r.lifetime, r.moment = number(f[1]), number(f[2]), number(f[6])
 	r.attempts, r.deliveries = int(number(f[3])), int(number(f[4]))
+	if r.entry = f[5]; !strings.Contains(r.entry, "-") {
+		r.entry = f[1] + "-" + r.entry
+	}
 	if err != nil {
 		return r, err
 	}

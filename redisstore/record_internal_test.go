@@ -25,7 +25,7 @@ func (r record) encode() string {
 			letter = l
 		}
 	}
-	head := fmt.Sprintf("%s %d %d %d %d 0 %d - - 0", letter, r.created, r.lifetime, r.attempts, r.deliveries, r.moment)
+	head := fmt.Sprintf("%s %d %d %d %d %s %d - - 0", letter, r.created, r.lifetime, r.attempts, r.deliveries, r.entry, r.moment)
 	return head + "\n" + strings.Join([]string{r.key, r.url, r.source, r.rowID, r.context, r.tail}, "\n")
 }
 
@@ -34,7 +34,7 @@ func TestParseRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := record{state: relay.Queued, created: 1790000000000, lifetime: 3600000, key: "key", url: "https://t.example/",
+	want := record{state: relay.Queued, created: 1790000000000, lifetime: 3600000, entry: "1790000000000-0", key: "key", url: "https://t.example/",
 		source: "src", rowID: "row", context: `{"a":1}`, tail: "tail\nof two lines"}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(record{})); diff != "" {
 		t.Error(diff)

@@ -35,19 +35,20 @@ type script struct{ name, text, sha string }
 
 // The scripts. Each file says what it does, its KEYS, ARGV and answers.
 var (
-	admitScript   = compose("admit", "quota")
-	readScript    = compose("read", "guard")
-	cancelScript  = compose("cancel", "guard", "quota", "jobs")
-	claimScript   = compose("claim", "guard", "jobs")
+	admitScript   = compose("admit", "secret", "quota")
+	readScript    = compose("read", "secret", "guard")
+	cancelScript  = compose("cancel", "secret", "guard", "quota", "jobs")
+	claimScript   = compose("claim", "secret", "guard", "jobs")
 	settleScript  = compose("settle", "guard", "jobs")
-	actScript     = compose("act", "guard", "jobs")
+	actScript     = compose("act", "secret", "guard", "jobs")
 	redriveScript = compose("redrive", "guard", "jobs")
 	accountScript = compose("account", "guard")
-	keyScript     = compose("key", "guard")
+	keyScript     = compose("key", "secret", "guard")
+	usesScript    = compose("uses", "guard")
 	linkScript    = compose("link", "guard")
 
 	scripts = []*script{admitScript, readScript, cancelScript, claimScript, settleScript,
-		actScript, redriveScript, accountScript, keyScript, linkScript}
+		actScript, redriveScript, accountScript, keyScript, usesScript, linkScript}
 )
 
 // compose puts the constants and the named parts in front of a script.
@@ -56,7 +57,8 @@ func compose(name string, parts ...string) *script {
 	fmt.Fprintf(&b, "local GROUP, BELL = '%s', '%s'\n", group, bellChannel)
 	fmt.Fprintf(&b, "local RETENTION, USUAL_LIFETIME, HOLD_OFF = %d, %d, %d\n",
 		relay.Retention.Milliseconds(), relay.DefaultExpiry.Milliseconds(), holdOff.Milliseconds())
-	fmt.Fprintf(&b, "local EVENTS_MAX, DEAD_MAX, SETTLE_MAX, RESTING_MAX = %d, %d, %d, %d\n", eventsMax, deadMax, settleMax, restingMax)
+	fmt.Fprintf(&b, "local EVENTS_MAX, DEAD_MAX, SETTLE_MAX, RESTING_MAX, MAX_SECRETS = %d, %d, %d, %d, %d\n",
+		eventsMax, deadMax, settleMax, restingMax, relay.MaxSecrets)
 	for _, part := range append(parts, name) {
 		if part == "quota" {
 			b.WriteString(quota.Lua)

@@ -53,7 +53,7 @@ func (s *Session) Claim(ctx context.Context) ([]relay.Delivery, error) {
 	err := s.store.withStanding(s.caller.Account, func(st *standing) (string, error) {
 		token := relay.RandomText(22)
 		v, err := s.store.run(ctx, claimScript, 1, accountKeys(s.caller.Account).life(), s.caller.Account, s.caller.DeviceID,
-			s.caller.DeviceID, s.caller.KeyID, s.places, st.limits.MaxInFlight, st.text,
+			s.caller.DeviceID, s.caller.SecretID, s.places, st.limits.MaxInFlight, st.text,
 			s.store.opt.Offer.Milliseconds(), s.store.opt.MaxAttempts, tokenHash(token), claimMax)
 		if err != nil {
 			return "", err
@@ -116,7 +116,7 @@ func leaseToken(lease, ref string) string {
 func (s *Session) GiveBack(ctx context.Context, offers []relay.Delivery) {
 	for _, d := range offers {
 		c := s.caller
-		c.Nonce, c.NonceTTL = newOperation(), time.Minute // ours, not the device's
+		c.Nonce, c.NonceTTL, c.Once = newOperation(), time.Minute, "" // ours, not the device's
 		_, _ = s.store.Act(ctx, c, relay.Action{Verb: relay.Release, JobID: d.JobID, Lease: d.Lease})
 	}
 }

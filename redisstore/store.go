@@ -5,6 +5,7 @@
 package redisstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ const (
 	DurabilityFsync   Durability = "fsync"   // WAITAOF (Redis 7.2): it is on this server's disk
 )
 
-// Options configure a store. All fields but Durability and Log are required.
+// Options configure a store. All fields but Durability, Log and UsesEvery are required.
 type Options struct {
 	URL         string // redis:// or rediss://
 	Keyring     *Keyring
@@ -39,6 +40,7 @@ type Options struct {
 	Durability  Durability    // "" is none
 	Embedded    bool          // an in-process server: start-up checks that only a real one answers are left out
 	Log         *zap.Logger   // nil logs nothing
+	UsesEvery   time.Duration // how often the uses of secrets are written; 0 is every 10 s
 }
 
 // Store is one replica's access to Redis. Its methods may be called
@@ -53,7 +55,8 @@ type Store struct {
 	lost      lostReplies
 	clock     redisClock
 	standings *lru.Cache[string, *standing] // by account
-	creds     credentialCache
+	creds     *credentialCache
+	uses      *uses
 }
 
 // Sizes of what a replica keeps in memory, and of its connections: O(1),
@@ -85,7 +88,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.Join(err, rdb.Close())
 	}
 	standings, _ := lru.New[string, *standing](standingsMax) // fails only for a size below 1
-	s := &Store{opt: o, patience: p, rdb: rdb, pipe: pipe, log: o.Log, lost: newLostReplies(), standings: standings, creds: newCredentialCache()}
+	s := &Store{opt: o, patience: p, rdb: rdb, pipe: pipe, log: o.Log, lost: newLostReplies(), standings: standings, creds: newCredentialCache(), uses: newUses()}
 	if err := s.check(ctx); err != nil {
 		return nil, errors.Join(err, rdb.Close())
 	}
@@ -95,12 +98,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := s.loadScripts(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("RELAY_REDIS_URL: Redis does not take the relay's scripts; allow SCRIPT LOAD and EVALSHA for this user: %w", err), rdb.Close())
 	}
-	s.hub = newHub(rdb, s.log)
+	s.hub = newHub(rdb, s.creds, s.log)
+	go s.writeUses(cmp.Or(o.UsesEvery, usesEvery))
 	return s, nil
 }
 
-// Close ends the subscription and the connections. Sessions must be closed before.
+// Close writes what is still counted and ends the subscription and the
+// connections. Sessions must be closed before.
 func (s *Store) Close() error {
+	s.uses.close()
 	s.hub.close()
 	return errors.Join(s.pipe.Close(), s.rdb.Close())
 }

@@ -57,7 +57,7 @@ func memory(ctx context.Context, dir string) ([]figure, error) {
 
 func (w *world) admitOne(ctx context.Context, n int64) error {
 	key := strconv.FormatInt(n+100_000, 10)
-	caller := relay.Caller{Account: w.account, KeyID: w.signer.KeyID, Nonce: signature.NewNonce(), NonceTTL: 10 * time.Minute}
+	caller := relay.Caller{Account: w.account, KeyID: w.signer.KeyID, SecretID: relay.SecretID(w.signer.KeyID, 1), Nonce: signature.NewNonce(), NonceTTL: 10 * time.Minute}
 	_, err := w.store.Admit(ctx, caller, &relay.JobRequest{IdempotencyKey: "bench-" + key, TrackingURL: "https://t.example.com/click?cid=" + key,
 		Source: "bench", RowID: "row-" + key, Expiry: relay.DefaultExpiry})
 	return err

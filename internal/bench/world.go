@@ -66,7 +66,7 @@ func (w *world) open(ctx context.Context) error {
 		return err
 	}
 	w.signer = signature.Signer{KeyID: signature.NewKeyID(signature.KindLive), Secret: signature.NewSecret()}
-	caller := relay.Caller{Account: w.account, KeyID: device.KeyID, DeviceID: device.ID, Nonce: signature.NewNonce(), NonceTTL: time.Minute}
+	caller := relay.Caller{Account: w.account, KeyID: device.KeyID, SecretID: relay.SecretID(device.KeyID, 1), DeviceID: device.ID, Nonce: signature.NewNonce(), NonceTTL: time.Minute}
 	_, err = w.store.CreateKey(ctx, caller, relay.KeySpec{ID: w.signer.KeyID, Secret: w.signer.Secret, Name: "bench",
 		Environment: relay.Live, Schemes: []relay.Scheme{relay.SchemeLinkPeeler}, Scopes: relay.DefaultScopes})
 	return err

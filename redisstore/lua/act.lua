@@ -1,8 +1,8 @@
 -- act.lua: one act of a device on a delivery, proven by its lease token.
 -- Running it twice gives the same answer.
 --
--- KEYS  as jobs.lua, then 7 job  8 nonce
--- ARGV  as jobs.lua, then 3 key id  4 operation id  5 nonce lifetime, ms
+-- KEYS  as jobs.lua, then 7 job  8 nonce  9 mark of a single-use signature, or none
+-- ARGV  as jobs.lua, then 3 secret id  4 operation id  5 nonce lifetime, ms
 --       6 device id  7 verb  8 hash of the lease token  9 created, ms
 --       10 lease, ms  11 max attempts  12 tail: result or failure text
 --       13 "1" if the failure may be retried  14 delay of the retry in ms, or ""
@@ -10,7 +10,7 @@
 -- Returns {outcome, now, record}: ok, job_final, lease_lost, not_found, or a
 --   refusal of guard.lua
 local verb, device, token = ARGV[7], ARGV[6], ARGV[8]
-local refusal = guard(ACCT, KEYS[8], ARGV[3], ARGV[4], now)
+local refusal = guard(ACCT, KEYS[8], KEYS[9], ARGV[3], ARGV[4], now)
 if refusal then return { refusal, now, '' } end
 local key = KEYS[7]
 local text = redis.call('GET', key)
@@ -25,7 +25,7 @@ local repeated = (state == 's' and verb == 'complete' and mine)
   or (state == 'q' and (verb == 'fail' or verb == 'release') and head[TOKEN] == token and head[DEVICE] == '-')
   or (state == 'r' and verb == 'accept' and mine)
 if repeated then
-  burn(KEYS[8], ARGV[4], ARGV[5])
+  burn(KEYS[8], KEYS[9], ARGV[4], ARGV[5])
   return { 'ok', now, text }
 end
 if final(head) then return { 'job_final', now, text } end
@@ -76,6 +76,6 @@ else
     text = requeue(key, head, body, now + delay, '-', 'job.retry')
   end
 end
-burn(KEYS[8], ARGV[4], ARGV[5])
+burn(KEYS[8], KEYS[9], ARGV[4], ARGV[5])
 send_bell()
 return { 'ok', now, text }

@@ -9,8 +9,14 @@
 -- is the nonce of a request whose idempotency key turns out to belong to
 -- another request: a refusal must not burn it.
 --
+-- Where signatures count once, the mark of this one is decided and written with
+-- the nonce, and an idempotency key that made a job is refused. Without an
+-- operation id nothing is written: the answer is what would be decided. Both are
+-- looked up first, as is a request for which there is no room.
+--
 -- KEYS  1 account  2 nonce  3 job  4 stream  5 due  6 events
--- ARGV  1 operation id  2 nonce lifetime, ms  3 key id
+--       7 mark of a single-use signature, or none
+-- ARGV  1 operation id, "" to try it out  2 nonce lifetime, ms  3 secret id
 --       4 job lifetime, ms  5 the same and the retention, ms
 --       6 body of the record: idempotencyKey, trackingUrl, source, rowId (the
 --         fingerprint) and context, each with a newline behind it
@@ -21,9 +27,10 @@
 --   new       detail = when the job was created, ms; or its record
 --   known     detail = record of the job that the key made before
 --   profile   detail = the account's profile: run again with what follows from it
---   or a code of CONTRACT §5. detail of quota_exceeded names the windows, of
---   nonce_replayed it is the record under this idempotency key if there is one,
---   of backlog_full "stale" when waiting jobs may have expired: settle, run again
+--   or a code of CONTRACT §5, signature_replayed or a refusal of secret.lua. detail
+--   of quota_exceeded names the windows; of nonce_replayed, signature_replayed and
+--   idempotency_key_reused it is the record under this idempotency key if there is
+--   one; of backlog_full "stale" when waiting jobs may have expired: settle, run again
 local t = redis.call('TIME')
 local clock = t[1] .. string.sub('00000' .. t[2], -6, -4)
 if clock > ARGV[#ARGV] then return { 'late', tonumber(clock) } end -- see guard.lua
@@ -32,7 +39,7 @@ local a = redis.call('HMGET', KEYS[1], 'p', 'k:' .. ARGV[3], 'c', 'q', 'em', 'es
 local now = tonumber(clock)
 
 if a[1] ~= ARGV[7] then return { a[1] and 'profile' or 'key_revoked', clock, '', a[1] or '' } end
-if a[2] ~= '0' and (not a[2] or tonumber(a[2]) <= now) then return { a[2] and 'key_expired' or 'key_revoked', clock, a[3] or '', '' } end
+if a[2] ~= '0' and (not a[2] or tonumber(a[2]) <= now) then return { secret_refusal(KEYS[1], ARGV[3], a[2], now), clock, a[3] or '', '' } end
 if ARGV[8] ~= '' then return { ARGV[8], clock, a[3] or '', '' } end
 if ARGV[9] ~= '0' and tonumber(ARGV[9]) <= now then return { 'membership_inactive', clock, a[3] or '', '' } end
 
@@ -51,23 +58,34 @@ local function same_request(record)
   local nl = string.find(record, '\n', 1, true)
   return string.sub(record, nl + 1, nl + #print) == print
 end
-if full or (limits[4] > 0 and waiting >= limits[4]) then
+local no_place = limits[4] > 0 and waiting >= limits[4]
+if full or no_place or KEYS[7] or op == '' then
   local function answer(outcome, detail) return { outcome, clock, a[3] or '', detail or '' } end
   local seen = redis.call('GET', KEYS[2])
   local known = redis.call('GET', KEYS[3])
   if seen and seen ~= op and seen ~= op_known then return answer('nonce_replayed', known) end
+  if KEYS[7] then
+    local used = redis.call('GET', KEYS[7])
+    if used and used ~= op then return answer('signature_replayed', known) end
+    if known and seen ~= op then return answer('idempotency_key_reused', known) end
+  end
   if known then
     if not same_request(known) then return answer('idempotency_key_mismatch') end
-    redis.call('SET', KEYS[2], op_known, 'NX', 'PX', ARGV[2])
+    -- Also where it changes nothing: a write is what WAIT waits for.
+    if op ~= '' then redis.call('SET', KEYS[2], seen or op_known, 'PX', ARGV[2]) end
     return answer(seen == op and 'new' or 'known', known)
   end
   if full == 'minute' then return answer('rate_limited', full) end
   if full then return answer('quota_exceeded', full) end
-  local due = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
-  local oldest = redis.call('XRANGE', KEYS[4], '(' .. (redis.call('HGET', KEYS[1], 'sw') or '0'), '+', 'COUNT', 1)
-  local stale = (due[2] and tonumber(due[2]) <= now)
-    or (oldest[1] and string.match(oldest[1][1], '^%d+') + USUAL_LIFETIME <= now)
-  return answer('backlog_full', stale and 'stale')
+  if no_place then
+    local due = redis.call('ZRANGE', KEYS[5], 0, 0, 'WITHSCORES')
+    local oldest = redis.call('XRANGE', KEYS[4], '(' .. (redis.call('HGET', KEYS[1], 'sw') or '0'), '+', 'COUNT', 1)
+    local stale = (due[2] and tonumber(due[2]) <= now)
+      or (oldest[1] and string.match(oldest[1][1], '^%d+') + USUAL_LIFETIME <= now)
+    return answer('backlog_full', stale and 'stale')
+  end
+  if op == '' then return answer('new', clock) end
+  redis.call('SET', KEYS[7], op, 'PX', ARGV[2])
 end
 
 local seen = redis.call('SET', KEYS[2], op, 'NX', 'GET', 'PX', ARGV[2])

@@ -2,7 +2,7 @@
 -- due first; jobs that wait for another delivery go before new ones.
 --
 -- KEYS  as jobs.lua
--- ARGV  as jobs.lua, then 3 device id  4 key id  5 places the device asks for
+-- ARGV  as jobs.lua, then 3 device id  4 secret id  5 places the device asks for
 --       6 limit of places by the profile, 0 = none  7 the profile the caller knows
 --       8 time to accept, ms  9 max attempts  10 hash of the lease token
 --       11 offers at the most
@@ -13,7 +13,7 @@
 --   in ms or 0
 local p = redis.call('HMGET', ACCT, 'p', 'k:' .. ARGV[4])
 if not p[1] then return { 'key_revoked', now, 0, {} } end
-local refusal = key_refusal(p[2], now)
+local refusal = secret_refusal(ACCT, ARGV[4], p[2], now)
 if refusal then return { refusal, now, 0, {} } end
 if p[1] ~= ARGV[7] then return { 'profile', now, 0, p[1] } end
 

@@ -1,15 +1,17 @@
 -- read.lua: what a signed request may read of its account: a job, the
 -- counters, the inventory of keys, or nothing but the proof that it may ask.
 --
--- KEYS  1 account  2 nonce  3 job, or inventory of keys, or "" of neither
--- ARGV  1 key id  2 operation id  3 nonce lifetime, ms
+-- KEYS  1 account  2 nonce  3 job, or inventory of keys, or the account again
+--       4 uses of secrets  5 mark of a single-use signature, or none
+-- ARGV  1 secret id  2 operation id  3 nonce lifetime, ms
 --       4 what: job, quota, keys, proof  5 created of the job, ms, or "" for any
 --       6 "1" to mark the job as watched until it is final
 -- Returns {outcome, now, …}: job → record; quota → profile, counters, waiting,
---   running; keys → revision, {entries}; or not_found, or a refusal of guard.lua
+--   running; keys → revision, {entries}, {secret id, uses, …} (see uses.lua); or
+--   not_found, or a refusal of guard.lua
 local now = clock()
 if late(now) then return { 'late', now } end
-local refusal = guard(KEYS[1], KEYS[2], ARGV[1], ARGV[2], now)
+local refusal = guard(KEYS[1], KEYS[2], KEYS[5], ARGV[1], ARGV[2], now)
 if refusal then return { refusal, now } end
 local answer = { 'ok', now }
 if ARGV[4] == 'job' then
@@ -28,6 +30,7 @@ elseif ARGV[4] == 'quota' then
 elseif ARGV[4] == 'keys' then
   answer[3] = redis.call('HGET', KEYS[1], 'kr') or '0'
   answer[4] = redis.call('HVALS', KEYS[3])
+  answer[5] = redis.call('HGETALL', KEYS[4])
 end
-burn(KEYS[2], ARGV[2], ARGV[3])
+burn(KEYS[2], KEYS[5], ARGV[2], ARGV[3])
 return answer
