@@ -87,10 +87,11 @@ func (w *world) runScript(t *testing.T, k key, command []string) []answer {
 }
 
 // createKey creates an API key on the desktop, with the command.
-func (w *world) createKey(state, name string) key {
+func (w *world) createKey(state, name string, flags ...string) key {
 	w.t.Helper()
 	var made struct{ Key, Secret string }
-	if err := json.Unmarshal([]byte(w.command("desktop", "key", "create", "--state", state, "--name", name, "--json")), &made); err != nil {
+	command := append([]string{"desktop", "key", "create", "--state", state, "--name", name, "--json"}, flags...)
+	if err := json.Unmarshal([]byte(w.command(command...)), &made); err != nil {
 		w.t.Fatal(err)
 	}
 	shown.secret("secret", made.Secret)

@@ -30,7 +30,9 @@ type request struct {
 
 // with returns the request with another value of a header, "" for none.
 func (r request) with(name, value string) request {
-	r.header = r.header.Clone()
+	if r.header = r.header.Clone(); r.header == nil {
+		r.header = http.Header{}
+	}
 	if value == "" {
 		r.header.Del(name)
 	} else {
@@ -126,8 +128,15 @@ func as[T any](t *testing.T, a answer, status int) T {
 // form (CONTRACT §5).
 func refused(t *testing.T, a answer, code relay.Code) relay.Error {
 	t.Helper()
+	got := as[relay.Error](t, a, relay.NewError(code, "").Status)
+	inForm(t, a, got, code)
+	return got
+}
+
+// inForm judges the members and headers that every problem has.
+func inForm(t *testing.T, a answer, got relay.Error, code relay.Code) {
+	t.Helper()
 	want := relay.NewError(code, "")
-	got := as[relay.Error](t, a, want.Status)
 	if got.Code != code || got.Status != want.Status || got.Type != want.Type || got.Title != want.Title || got.Retryable != want.Retryable {
 		t.Errorf("problem %s, want code %s and the members the catalogue has", a.body, code)
 	}
@@ -143,7 +152,6 @@ func refused(t *testing.T, a answer, code relay.Code) relay.Error {
 	if later := want.Status == http.StatusTooManyRequests || want.Status == http.StatusServiceUnavailable; later != (again != "") || again == "0" {
 		t.Errorf("%s: Retry-After = %q", code, again)
 	}
-	return got
 }
 
 // admin calls the admin API of the first replica.
