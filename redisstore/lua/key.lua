@@ -56,7 +56,7 @@ if redis.call('GET', KEYS[4]) ~= ARGV[4] then -- else an earlier run of ours did
   local kind = verb == 'add' and 'key.created' or verb == 'rotate' and 'key.rotated' or 'key.revoked'
   redis.call('XADD', KEYS[3], 'MAXLEN', '~', EVENTS_MAX, '*', 'k', kind, 'a', ARGV[2], 'key', id)
   redis.call('PUBLISH', BELL, 'k ' .. ARGV[1] .. ' ' .. redis.call('HINCRBY', KEYS[1], 'kr', 1))
-  redis.call('PUBLISH', BELL, 'x ' .. id)
+  if verb ~= 'add' then redis.call('PUBLISH', BELL, 'x ' .. id) end
   burn(KEYS[4], KEYS[7], ARGV[4], ARGV[5])
 end
 return { 'ok', redis.call('HGET', KEYS[1], 'kr') or '0', redis.call('HVALS', KEYS[2]), redis.call('HGETALL', KEYS[6]) }
