@@ -12,19 +12,26 @@ const (
 	Duplicated HeaderFault = "duplicated" // more than one line, even with equal values
 )
 
-// HeaderError names the first signature header, or parameter, that cannot be used. It is
-// found before any secret is looked at, and may be shown to anyone.
+// HeaderError names the first signature header, or parameter, that cannot be
+// used. It is found before any secret is looked at, and may be shown to anyone.
 type HeaderError struct {
-	Kind   HeaderFault
-	Header string // the documented spelling; "" when it is a query parameter
-	// Parameter is the query parameter of scheme signed-query, "" for a header.
-	Parameter string
-	Reason    string // continues a sentence that begins with its name; one of a fixed set, so no received value is ever in it
+	Kind      HeaderFault
+	Header    string // the documented spelling; "" when it is a parameter
+	Parameter string // of the query, under scheme signed-query; "" when it is a header
+	Reason    string // continues a sentence that begins with the name; one of a fixed set, so no received value is ever in it
 }
 
 // Error implements error.
 func (e *HeaderError) Error() string {
-	return "signature: header " + string(e.Kind) + ": " + e.Header + e.Parameter + " " + e.Reason
+	what := "header"
+	if e.Parameter != "" {
+		what = "parameter"
+	}
+	return "signature: " + what + " " + string(e.Kind) + ": " + e.Header + e.Parameter + " " + e.Reason
+}
+
+func malformedHeader(name, reason string) (Proof, *HeaderError) {
+	return Proof{}, &HeaderError{Kind: Malformed, Header: name, Reason: reason}
 }
 
 const onceForm = "must be sent exactly once"

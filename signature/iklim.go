@@ -16,10 +16,7 @@ const (
 	HeaderIklimIdempotency = "X-Idempotency-Key"
 )
 
-const (
-	iklimTimestampLen = 13 // digits
-	uuidLen           = 36
-)
+const uuidLen = 36
 
 const (
 	iklimSignatureForm = "must be 64 hex digits"
@@ -50,24 +47,21 @@ func ParseIklim(h http.Header, target string) (Proof, *HeaderError) {
 		Scheme: SchemeIklim, KeyID: h[HeaderIklimKey][0], RawTimestamp: h[HeaderIklimTimestamp][0],
 		Nonce: strings.ToLower(h[HeaderIklimNonce][0]), IdempotencyKey: strings.ToLower(h[HeaderIklimIdempotency][0]),
 	}
-	malformed := func(header, form string) (Proof, *HeaderError) {
-		return Proof{}, &HeaderError{Kind: Malformed, Header: header, Reason: form}
-	}
 	switch {
 	case !within(p.KeyID, 1, maxKeyID, isVisible):
-		return malformed(HeaderIklimKey, keyForm)
+		return malformedHeader(HeaderIklimKey, keyForm)
 	case !p.addMAC(h[HeaderIklimSignature][0]):
-		return malformed(HeaderIklimSignature, iklimSignatureForm)
-	case within(p.RawTimestamp, timestampLen, timestampLen, isDigit):
-		return malformed(HeaderIklimTimestamp, iklimSecondsForm)
-	case !within(p.RawTimestamp, iklimTimestampLen, iklimTimestampLen, isDigit):
-		return malformed(HeaderIklimTimestamp, iklimTimestampForm)
+		return malformedHeader(HeaderIklimSignature, macReason(iklimSignatureForm, h[HeaderIklimSignature][0]))
+	case isSeconds(p.RawTimestamp):
+		return malformedHeader(HeaderIklimTimestamp, iklimSecondsForm)
+	case !isMilliseconds(p.RawTimestamp):
+		return malformedHeader(HeaderIklimTimestamp, iklimTimestampForm)
 	case !isUUIDv4(p.Nonce):
-		return malformed(HeaderIklimNonce, uuidForm)
+		return malformedHeader(HeaderIklimNonce, uuidForm)
 	case !isUUIDv4(p.IdempotencyKey):
-		return malformed(HeaderIklimIdempotency, uuidForm)
+		return malformedHeader(HeaderIklimIdempotency, uuidForm)
 	case strings.Contains(target, "|"):
-		return malformed(HeaderIklimSignature, pipeForm)
+		return malformedHeader(HeaderIklimSignature, pipeForm)
 	}
 	p.Timestamp = time.UnixMilli(digits(p.RawTimestamp)).UTC()
 	return p, nil

@@ -16,7 +16,6 @@ const (
 
 const (
 	maxKeyID      = 64 // bytes; a key id has at most 32
-	timestampLen  = 10 // digits
 	minNonce      = 16 // bytes
 	maxNonce      = 128
 	maxSignatures = 4 // tried for one request
@@ -50,19 +49,20 @@ func ParseLinkPeeler(h http.Header) (Proof, *HeaderError) {
 		return Proof{}, err
 	}
 	p := Proof{Scheme: SchemeLinkPeeler, KeyID: h[HeaderKey][0], RawTimestamp: h[HeaderTimestamp][0], Nonce: h[HeaderNonce][0]}
-	if !within(p.KeyID, 1, maxKeyID, isVisible) {
-		return Proof{}, &HeaderError{Kind: Malformed, Header: HeaderKey, Reason: keyForm}
+	switch {
+	case !within(p.KeyID, 1, maxKeyID, isVisible):
+		return malformedHeader(HeaderKey, keyForm)
+	case isMilliseconds(p.RawTimestamp):
+		return malformedHeader(HeaderTimestamp, millisecondsForm)
+	case !isSeconds(p.RawTimestamp):
+		return malformedHeader(HeaderTimestamp, timestampForm)
+	case !within(p.Nonce, minNonce, maxNonce, isNonce):
+		return malformedHeader(HeaderNonce, nonceForm)
 	}
-	if !within(p.RawTimestamp, timestampLen, timestampLen, isDigit) {
-		return Proof{}, &HeaderError{Kind: Malformed, Header: HeaderTimestamp, Reason: timestampReason(p.RawTimestamp)}
+	if reason := p.parseSignatures(h[HeaderSignature][0]); reason != "" {
+		return malformedHeader(HeaderSignature, reason)
 	}
 	p.Timestamp = time.Unix(digits(p.RawTimestamp), 0).UTC()
-	if !within(p.Nonce, minNonce, maxNonce, isNonce) {
-		return Proof{}, &HeaderError{Kind: Malformed, Header: HeaderNonce, Reason: nonceForm}
-	}
-	if !p.parseSignatures(h[HeaderSignature][0]) {
-		return Proof{}, &HeaderError{Kind: Malformed, Header: HeaderSignature, Reason: signatureForm}
-	}
 	return p, nil
 }
 
@@ -81,23 +81,19 @@ func appendV2Head(b []byte, timestamp, nonce, method, target string) []byte {
 
 // parseSignatures reads the signature header: one bare v1 value, or one to four
 // v2 values with optional spaces or tabs around the commas (RFC 9110 §5.6.1,
-// but without empty elements).
-func (p *Proof) parseSignatures(values string) bool {
+// but without empty elements). It returns what is wrong with them, or "".
+func (p *Proof) parseSignatures(values string) (reason string) {
 	for more := true; more; {
 		var value string
 		value, values, more = strings.Cut(values, ",")
 		value, v2 := strings.CutPrefix(strings.Trim(value, " \t"), v2Prefix)
 		p.V1 = !v2
-		if p.count == maxSignatures || p.V1 && (more || p.count > 0) || !p.addMAC(value) {
-			return false
+		if p.count == maxSignatures || p.V1 && (more || p.count > 0) {
+			return signatureForm
+		}
+		if !p.addMAC(value) {
+			return macReason(signatureForm, value)
 		}
 	}
-	return true
-}
-
-func timestampReason(text string) string {
-	if within(text, iklimTimestampLen, iklimTimestampLen, isDigit) {
-		return millisecondsForm
-	}
-	return timestampForm
+	return ""
 }

@@ -2,11 +2,9 @@ package signature
 
 import (
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -137,49 +135,4 @@ func (p *Proof) covered(body []byte) []byte {
 		return nil
 	}
 	return body
-}
-
-// addMAC takes one presented signature: hex of either case, or base64, which
-// is only diagnosed where the scheme wants hex. False when it is neither.
-func (p *Proof) addMAC(text string) bool {
-	d := &p.macs[p.count]
-	switch {
-	case decodeHex(d[:], text):
-	case decodeBase64(d[:], text):
-		p.base64 |= 1 << p.count
-	default:
-		return false
-	}
-	p.count++
-	return true
-}
-
-func decodeHex(d []byte, text string) bool {
-	if len(text) != hex.EncodedLen(len(d)) {
-		return false
-	}
-	_, err := hex.Decode(d, []byte(text))
-	return err == nil
-}
-
-// decodeBase64 reads both alphabets, with and without padding.
-func decodeBase64(d []byte, text string) bool {
-	text = strings.TrimRight(text, "=")
-	if len(text) != base64.RawStdEncoding.EncodedLen(len(d)) {
-		return false
-	}
-	encoding := base64.RawStdEncoding
-	if strings.ContainsAny(text, "-_") {
-		encoding = base64.RawURLEncoding
-	}
-	raw, err := encoding.DecodeString(text)
-	return err == nil && copy(d, raw) == len(d)
-}
-
-// digits returns the value of a text of at most 18 digits.
-func digits(text string) (n int64) {
-	for i := range len(text) {
-		n = n*10 + int64(text[i]-'0')
-	}
-	return n
 }

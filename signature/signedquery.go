@@ -2,7 +2,9 @@ package signature
 
 import (
 	"encoding/base64"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -38,69 +40,73 @@ func IsSigningParam(name string) bool {
 	return name == ParamKey || name == ParamExpires || name == ParamSignature || name == ParamSignatureAlias
 }
 
-// QueryJob are the values of a job that a signed query creates, decoded.
+// QueryJob are the values of a job that a signed query creates, decoded. None
+// may hold control characters: with a line break inside a value two jobs could
+// have one base string. Verify does not look for them; its caller refuses such
+// a request, and one that repeats a parameter, of which Verify reads the first.
 type QueryJob struct{ IdempotencyKey, TrackingURL, Source, RowID string }
+
+// jobParams are the parameters of QueryJob's fields, in the order of signing.
+var jobParams = [4]string{"idempotencyKey", "trackingUrl", "source", "rowId"}
+
+func (j *QueryJob) fields() [len(jobParams)]*string {
+	return [...]*string{&j.IdempotencyKey, &j.TrackingURL, &j.Source, &j.RowID}
+}
 
 // ParseSignedQuery reads the three parameters of scheme signed-query from the
 // query of a request target. The error is the first of: a parameter that is
 // missing, one given twice (Signature and signedAuthentication are one), one
-// that is malformed, each in the order AccessID, Expires, Signature. A space
-// inside the signature is read as the plus sign that it was before decoding.
+// that is not percent-encoded, one that is malformed, each in the order
+// AccessID, Expires, Signature. A space inside the signature is read as the plus
+// sign that it was before decoding.
 func ParseSignedQuery(target string) (Proof, *HeaderError) {
-	var values [3]string
-	var seen [3]int
-	bad := -1
-	eachParam(target, func(name, value string, err error) {
-		i := signingIndex(name)
-		if i < 0 {
-			return
-		}
-		seen[i]++
-		values[i] = value
-		if err != nil && bad < 0 {
-			bad = i
-		}
-	})
-	fault := func(kind HeaderFault, i int, reason string) (Proof, *HeaderError) {
-		return Proof{}, &HeaderError{Kind: kind, Parameter: signingParams[i].name, Reason: reason}
+	values, broken := signingValues(target)
+	if err := presence(values, signingParams); err != nil {
+		err.Header, err.Parameter = "", err.Header
+		return Proof{}, err
 	}
-	for i, v := range values {
-		if seen[i] == 0 || v == "" && bad != i {
-			return fault(Missing, i, signingParams[i].form)
+	malformed := func(param, form string) (Proof, *HeaderError) {
+		return Proof{}, &HeaderError{Kind: Malformed, Parameter: param, Reason: form}
+	}
+	for _, param := range signingParams {
+		if broken[param.name] {
+			return malformed(param.name, escapeForm)
 		}
 	}
-	for i, n := range seen {
-		if n > 1 {
-			return fault(Duplicated, i, onceForm)
-		}
-	}
-	p := Proof{Scheme: SchemeSignedQuery, KeyID: values[0], RawTimestamp: values[1]}
+	p := Proof{Scheme: SchemeSignedQuery, KeyID: values[ParamKey][0], RawTimestamp: values[ParamExpires][0]}
+	sent := strings.ReplaceAll(values[ParamSignature][0], " ", "+")
 	switch {
-	case bad >= 0:
-		return fault(Malformed, bad, escapeForm)
 	case !within(p.KeyID, 1, maxKeyID, isVisible):
-		return fault(Malformed, 0, keyForm)
-	case within(p.RawTimestamp, 13, 13, isDigit):
-		return fault(Malformed, 1, expiresMillisecondsForm)
-	case !within(p.RawTimestamp, timestampLen, timestampLen, isDigit):
-		return fault(Malformed, 1, expiresForm)
-	case !p.addQueryMAC(strings.ReplaceAll(values[2], " ", "+")):
-		return fault(Malformed, 2, querySignatureForm)
+		return malformed(ParamKey, keyForm)
+	case isMilliseconds(p.RawTimestamp):
+		return malformed(ParamExpires, expiresMillisecondsForm)
+	case !isSeconds(p.RawTimestamp):
+		return malformed(ParamExpires, expiresForm)
+	case !p.addQueryMAC(sent):
+		return malformed(ParamSignature, macReason(querySignatureForm, sent))
 	}
 	p.Timestamp = time.Unix(digits(p.RawTimestamp), 0).UTC()
 	return p, nil
 }
 
-// addQueryMAC takes hex or base64 of 32 or 20 bytes: the lengths of the four
-// forms differ, so a text has one meaning at most.
-func (p *Proof) addQueryMAC(text string) bool {
-	d := &p.macs[0]
-	p.count = 1
-	if decodeHex(d[:], text) || decodeBase64(d[:], text) {
-		return true
-	}
-	p.SHA1 = true
-	return decodeHex(d[:sha1Size], text) || decodeBase64(d[:sha1Size], text)
+// signingValues returns the decoded values of each signing parameter, by its
+// first name, and which of them could not be decoded.
+func signingValues(target string) (values http.Header, broken map[string]bool) {
+	values, broken = http.Header{}, map[string]bool{}
+	eachParam(target, func(name, raw string) {
+		if !IsSigningParam(name) {
+			return
+		}
+		if name == ParamSignatureAlias {
+			name = ParamSignature
+		}
+		value, err := url.QueryUnescape(raw)
+		if err != nil {
+			value, broken[name] = raw, true
+		}
+		values[name] = append(values[name], value)
+	})
+	return values, broken
 }
 
 // ReadQuery returns the three parameters, encoded, that sign a reading call
@@ -112,14 +118,13 @@ func (s Signer) ReadQuery(expires time.Time) string {
 }
 
 // CreateQuery returns the whole query, encoded, that creates a job when sent to
-// /api/links/fetch before expires. The values must hold no control characters.
+// /api/links/fetch before expires. See QueryJob for what its values may hold.
 func (s Signer) CreateQuery(expires time.Time, j QueryJob) string {
-	timestamp := unixSeconds(expires)
-	q := ""
-	for _, v := range [...][2]string{{"idempotencyKey", j.IdempotencyKey}, {"trackingUrl", j.TrackingURL}, {"source", j.Source}, {"rowId", j.RowID}} {
-		q += v[0] + "=" + url.QueryEscape(v[1]) + "&"
+	timestamp, query := unixSeconds(expires), ""
+	for i, field := range j.fields() {
+		query += jobParams[i] + "=" + url.QueryEscape(*field) + "&"
 	}
-	return q + s.query(timestamp, appendCreateBase(nil, s.KeyID, timestamp, j))
+	return query + s.query(timestamp, appendCreateBase(nil, s.KeyID, timestamp, j))
 }
 
 func (s Signer) query(timestamp string, base []byte) string {
@@ -136,57 +141,51 @@ func appendReadBase(b []byte, keyID, expires string) []byte {
 
 func appendCreateBase(b []byte, keyID, expires string, j QueryJob) []byte {
 	b = appendReadBase(b, keyID, expires)
-	for _, v := range [...]string{j.IdempotencyKey, j.TrackingURL, j.Source, j.RowID} {
-		b = append(append(b, '\n'), v...)
+	for _, field := range j.fields() {
+		b = append(append(b, '\n'), *field...)
 	}
 	return b
 }
 
-// queryJob returns the job's values in a query, the first of each name. What is
-// repeated or holds control characters the caller of Verify refuses: with a
-// line break inside a value two requests could have one base string.
+// queryJob returns the job's values in a query, the first of each name, and ""
+// for one that cannot be decoded.
 func queryJob(target string) (j QueryJob) {
-	into := map[string]*string{"idempotencyKey": &j.IdempotencyKey, "trackingUrl": &j.TrackingURL, "source": &j.Source, "rowId": &j.RowID}
-	eachParam(target, func(name, value string, _ error) {
-		if v := into[name]; v != nil {
-			*v = value
-			delete(into, name)
+	raw, _ := rawJob(target)
+	for i, field := range j.fields() {
+		*field, _ = url.QueryUnescape(raw[i])
+	}
+	return j
+}
+
+// rawJob returns a job's values as sent, in the order of jobParams, and the
+// order in which they were sent.
+func rawJob(target string) (raw [len(jobParams)]string, order []int) {
+	eachParam(target, func(name, value string) {
+		i := slices.Index(jobParams[:], name)
+		if i >= 0 && !slices.Contains(order, i) {
+			raw[i], order = value, append(order, i)
 		}
 	})
-	return j
+	return raw, order
 }
 
 func carriesSignedQuery(target string) bool {
 	found := false
-	eachParam(target, func(name, _ string, _ error) { found = found || IsSigningParam(name) && name != ParamExpires })
+	eachParam(target, func(name, _ string) { found = found || IsSigningParam(name) && name != ParamExpires })
 	return found
 }
 
-func signingIndex(name string) int {
-	for i := range signingParams {
-		if name == signingParams[i].name {
-			return i
-		}
-	}
-	if name == ParamSignatureAlias {
-		return len(signingParams) - 1
-	}
-	return -1
-}
-
-// eachParam yields the decoded parameters of a target's query in their order.
-// err says that the value could not be decoded.
-func eachParam(target string, yield func(name, value string, err error)) {
+// eachParam yields the parameters of a target's query in their order: the name
+// decoded, the value as sent. One whose name cannot be decoded is none that
+// anybody asks for.
+func eachParam(target string, yield func(name, raw string)) {
 	_, query, _ := strings.Cut(target, "?")
 	for query != "" {
 		var pair string
 		pair, query, _ = strings.Cut(query, "&")
-		name, value, _ := strings.Cut(pair, "=")
-		name, err := url.QueryUnescape(name)
-		if err != nil || pair == "" {
-			continue // no parameter that anybody asks for
+		name, raw, _ := strings.Cut(pair, "=")
+		if name, err := url.QueryUnescape(name); err == nil {
+			yield(name, raw)
 		}
-		value, err = url.QueryUnescape(value)
-		yield(name, value, err)
 	}
 }

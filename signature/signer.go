@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Signer signs requests. Its methods are safe for
-// concurrent use.
+// Signer signs requests under every scheme. Its methods are safe for concurrent
+// use.
 type Signer struct {
 	KeyID  string
 	Secret string `json:"-"` // as it was shown; the HMAC key is this text's bytes
@@ -61,9 +61,3 @@ func (s Signer) headers(timestamp, nonce, prefix string, head, body []byte) http
 		HeaderSignature: {prefix + hex.EncodeToString(work.sum[:])},
 	}
 }
-
-// unixSeconds pads to the ten digits that the scheme wants, for clocks set
-// before September 2001 (a simulated one, for instance).
-func unixSeconds(at time.Time) string { return fmt.Sprintf("%010d", at.Unix()) }
-
-func unixMillis(at time.Time) string { return fmt.Sprintf("%013d", at.UnixMilli()) }
