@@ -1,13 +1,9 @@
 package docs
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"embed"
+	_ "embed" // for the files
 	"encoding/base64"
-	"encoding/json"
-	"fmt"
-	"html/template"
 	"sync"
 
 	"linkrelay/relay"
@@ -18,9 +14,6 @@ var openAPI []byte
 
 //go:embed style.css
 var style string
-
-//go:embed templates
-var templateFiles embed.FS
 
 // OpenAPI returns the description of the public listener as OpenAPI 3.1 has it,
 // in JSON. Nobody may change the bytes; that goes for everything here.
@@ -41,8 +34,11 @@ func ProblemJSON(code relay.Code) (document []byte, ok bool) {
 	return p.json, ok
 }
 
-// Vectors returns the published vectors of a file, named without its .json.
-func Vectors(string) (document []byte, ok bool) { return nil, false }
+// Vectors returns a file of published vectors, named without its .json.
+func Vectors(name string) (document []byte, ok bool) {
+	f, ok := vectorFiles().get(name)
+	return f.text, ok
+}
 
 // ContentSecurityPolicy returns the header's value for the pages: no script, no
 // request to anywhere, and of styles only their own.
@@ -53,40 +49,3 @@ var policy = sync.OnceValue(func() string {
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; img-src data:; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 })
-
-var templates = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("").Funcs(template.FuncMap{
-		"style": func() template.HTML { return template.HTML("<style>" + style + "</style>") }, //nolint:gosec // a file of ours
-	}).ParseFS(templateFiles, "templates/*.html"))
-})
-
-var page = sync.OnceValue(func() []byte { return render("page.html", relay.Catalogue) })
-
-type problem struct{ html, json []byte }
-
-var problems = sync.OnceValue(func() map[relay.Code]problem {
-	all := make(map[relay.Code]problem, len(relay.Catalogue))
-	for _, e := range relay.Catalogue {
-		document, err := json.Marshal(struct {
-			Code      relay.Code `json:"code"`
-			Status    int        `json:"status"`
-			Title     string     `json:"title"`
-			Remedy    string     `json:"remedy"`
-			Retryable bool       `json:"retryable"`
-		}{e.Code, e.Status, e.Title, e.Remedy, e.Retryable})
-		if err != nil {
-			panic(err)
-		}
-		all[e.Code] = problem{render("problem.html", e), document}
-	}
-	return all
-})
-
-// render panics when a template fails: it is a file of ours, and a test renders all.
-func render(name string, data any) []byte {
-	var out bytes.Buffer
-	if err := templates().ExecuteTemplate(&out, name, data); err != nil {
-		panic(fmt.Errorf("docs: %w", err))
-	}
-	return out.Bytes()
-}
