@@ -1,0 +1,3 @@
+// Package examples runs the clients of examples/, in every language, against
+// the published vectors and against a relay.
+package examples
