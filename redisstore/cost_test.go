@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,7 +65,15 @@ func TestCostOfAnAdmission(t *testing.T) {
 	admit := func(key string, expiry time.Duration) relay.Code {
 		r := request(key)
 		r.Expiry = expiry
-		_, err := b.s.Admit(context.Background(), api(), r)
+		c := api()
+		if strings.HasPrefix(key, "single-use") {
+			c.Once = key
+		}
+		admit := b.s.Admit
+		if strings.HasPrefix(key, "tried out") {
+			admit = b.s.Check
+		}
+		_, err := admit(context.Background(), c, r)
 		if err == nil {
 			return ""
 		}
@@ -77,7 +86,9 @@ func TestCostOfAnAdmission(t *testing.T) {
 		most   float64
 		want   relay.Code
 	}{
-		{"usual", relay.LimitOverrides{}, relay.DefaultExpiry, 8, ""},
+		{"usual", relay.LimitOverrides{}, relay.DefaultExpiry, 7, ""},
+		{"tried out", relay.LimitOverrides{}, relay.DefaultExpiry, 4, ""},
+		{"single-use", relay.LimitOverrides{}, relay.DefaultExpiry, 11, ""},
 		{"of another lifetime", relay.LimitOverrides{}, time.Hour, 8, ""},
 		{"retry", relay.LimitOverrides{}, time.Hour, 8, ""},
 		{"over quota", relay.LimitOverrides{PerDay: ptr(int64(1))}, time.Hour, 8, relay.QuotaExceeded},
@@ -102,7 +113,7 @@ func TestCostOfAnAdmission(t *testing.T) {
 			t.Errorf("%s: %.1f commands within one admission, at most %.0f: %v", tc.what, perCall, tc.most, calls)
 		}
 		for command := range calls {
-			if tc.want != "" && slices.Contains([]string{"set", "hset", "xadd", "zadd", "del", "publish"}, command) {
+			if (tc.want != "" || tc.what == "tried out") && slices.Contains([]string{"set", "hset", "xadd", "zadd", "del", "publish"}, command) {
 				t.Errorf("%s writes: %v", tc.what, calls)
 			}
 		}

@@ -25,7 +25,26 @@ type model struct {
 	used   int                  // requests charged and not given back
 	dead   int
 	held   [2]int          // unfinished deliveries of each device
-	burned map[string]bool // nonces of requests that were not refused
+	burned map[string]bool // nonces and single-use signatures of requests that were not refused
+	apiKey modelKey
+}
+
+// modelKey is the platform's key of the moment. Secrets are named by their
+// generation, from 1; a grace never ends here.
+type modelKey struct {
+	id     string
+	newest int
+	ended  map[int]bool
+}
+
+// valid are the generations that may act.
+func (k *modelKey) valid() (generations []int) {
+	for g := k.newest; g > 0; g-- {
+		if !k.ended[g] {
+			generations = append(generations, g)
+		}
+	}
+	return generations
 }
 
 type modelJob struct {
@@ -60,7 +79,6 @@ type machine struct {
 	*bench
 	model
 	rdb      *redis.Client
-	api      func() relay.Caller
 	dev      [2]func() relay.Caller
 	sessions [2]relay.Session
 	leases   []relay.Delivery // every delivery ever made
@@ -73,13 +91,115 @@ func newMachine(t *testing.T, s *redisstore.Store, rdb *redis.Client) *machine {
 	m := &machine{bench: b, rdb: rdb, model: model{jobs: map[string]*modelJob{}, burned: map[string]bool{}}, today: time.Now().UTC().Day()}
 	b.limits(relay.LimitOverrides{PerMinute: ptr(int64(0)), PerDay: ptr(int64(modelQuota)), MaxBacklog: ptr(int64(modelBacklog))})
 	m.dev = [2]func() relay.Caller{b.device("one"), b.device("two")}
-	m.api = b.platformOf(m.dev[0])
+	m.newKey()
 	for i := range m.sessions {
 		var err error
 		m.sessions[i], err = s.Connect(context.Background(), m.dev[i](), 3)
 		b.must(nil, err)
 	}
 	return m
+}
+
+func (m *machine) newKey() {
+	m.apiKey = modelKey{id: m.platformOf(m.dev[0])().KeyID, newest: 1, ended: map[int]bool{}}
+}
+
+// api is a request with the key's newest secret.
+func (m *machine) api() relay.Caller { return by(m.caller(m.apiKey.id, ""), m.apiKey.newest) }
+
+// rotate gives the key another secret, or is refused when three would stay valid.
+func (m *machine) rotate(t *rapid.T) {
+	grace := rapid.SampledFrom([]time.Duration{0, time.Hour}).Draw(t, "grace")
+	valid := m.apiKey.valid()
+	key, err := m.s.RotateKey(context.Background(), m.dev[1](), m.apiKey.id, fmt.Sprint("secret ", m.apiKey.newest+1), grace)
+	if grace > 0 && len(valid) == relay.MaxSecrets {
+		expect(t, "rotate", err, relay.LimitReached)
+		return
+	}
+	expect(t, "rotate", err, "")
+	if m.apiKey.newest++; grace == 0 {
+		for _, g := range valid {
+			m.apiKey.ended[g] = true
+		}
+	}
+	c, err := m.s.Credential(context.Background(), m.apiKey.id)
+	expect(t, "credential", err, "")
+	if want := min(m.apiKey.newest, relay.MaxSecrets); len(c.Secrets) != want || len(key.Secrets) != want {
+		t.Fatalf("%d and %d secrets, want %d", len(c.Secrets), len(key.Secrets), want)
+	}
+	for i, s := range key.Secrets {
+		g := m.apiKey.newest - i
+		text := fmt.Sprint("secret ", g)
+		if g == 1 {
+			text = "secret"
+		}
+		ended := s.ValidUntil != nil && time.Until(*s.ValidUntil) < time.Minute
+		if s.Generation != g || ended != m.apiKey.ended[g] || (s.ValidUntil == nil) != (i == 0) || c.Secrets[i] != text || c.SecretIDs[i] != relay.SecretID(m.apiKey.id, g) {
+			t.Fatalf("generation %d is %+v, %q %s", g, s, c.Secrets[i], c.SecretIDs[i])
+		}
+	}
+}
+
+// revoke ends the key; the platform gets another one.
+func (m *machine) revoke(t *rapid.T) {
+	inv, err := m.s.RevokeKey(context.Background(), m.dev[0](), m.apiKey.id)
+	if expect(t, "revoke", err, ""); len(inv.Keys) != 0 {
+		t.Fatalf("%d keys are left", len(inv.Keys))
+	}
+	m.newKey()
+}
+
+// mayAct is why a request's key or secret may not act, or "".
+func (m *machine) mayAct(c relay.Caller) relay.Code {
+	switch {
+	case c.KeyID != m.apiKey.id:
+		return relay.KeyRevoked
+	case m.apiKey.ended[relay.SecretGeneration(c.SecretID)]:
+		return relay.KeyExpired
+	}
+	return ""
+}
+
+// platform is a request of the platform: mostly as it should be, now and then
+// with an old secret, an old nonce, or a signature that counts once.
+func (m *machine) platform(t *rapid.T) relay.Caller {
+	c := m.api()
+	if m.last != nil && rapid.IntRange(0, 4).Draw(t, "old nonce") == 0 {
+		c = *m.last
+	} else if rapid.IntRange(0, 4).Draw(t, "old secret") == 0 {
+		c = by(c, rapid.IntRange(1, m.apiKey.newest).Draw(t, "generation"))
+	}
+	c.Once = rapid.SampledFrom([]string{"", "", "", "signed one", "signed two", "signed " + c.Nonce}).Draw(t, "once")
+	m.last = &c
+	return c
+}
+
+// marks are what a request burns when it is not refused.
+func marks(c relay.Caller) []string {
+	marks := []string{c.KeyID + c.Nonce}
+	if c.Once != "" {
+		marks = append(marks, c.KeyID+" "+c.Once)
+	}
+	return marks
+}
+
+func (m *machine) burn(c relay.Caller) {
+	for _, mark := range marks(c) {
+		m.burned[mark] = true
+	}
+}
+
+// read is refused where the key may not act, and passes once.
+func (m *machine) read(t *rapid.T) {
+	c := m.platform(t)
+	want := m.mayAct(c)
+	if want == "" && slices.ContainsFunc(marks(c), func(mark string) bool { return m.burned[mark] }) {
+		want = relay.NonceReplayed
+	}
+	_, err := m.s.Quota(context.Background(), c)
+	if expect(t, "read", err, want) {
+		m.burn(c)
+	}
 }
 
 // expect compares an error's code with the model's; "" is no error.
@@ -100,23 +220,27 @@ func (m *machine) admit(t *rapid.T) {
 	r := request(key)
 	r.RowID = rapid.SampledFrom([]string{"row", "row", "row", "other"}).Draw(t, "row")
 	r.Expiry = rapid.SampledFrom([]time.Duration{time.Hour, relay.DefaultExpiry}).Draw(t, "expiry")
-	c := m.api()
-	if m.last != nil && rapid.IntRange(0, 4).Draw(t, "old nonce") == 0 {
-		c = *m.last
-	}
-	m.last = &c
+	c := m.platform(t)
+	tried, would := m.s.Check(context.Background(), c, r)
 	a, err := m.s.Admit(context.Background(), c, r)
+	if (err == nil) != (would == nil) || relay.CodeOf(err) != relay.CodeOf(would) || tried.Replayed != a.Replayed {
+		t.Fatalf("tried out it was %+v, %v; admitted %+v, %v", tried, would, a, err)
+	}
 	known := m.jobs[key]
 	switch {
-	case m.burned[c.Nonce]:
+	case m.mayAct(c) != "":
+		expect(t, "admit", err, m.mayAct(c))
+	case slices.ContainsFunc(marks(c), func(mark string) bool { return m.burned[mark] }):
 		expect(t, "admit", err, relay.NonceReplayed)
+	case known != nil && c.Once != "":
+		expect(t, "admit", err, relay.IdempotencyKeyReused)
 	case known != nil && known.row != r.RowID:
 		expect(t, "admit", err, relay.IdempotencyMismatch)
 	case known != nil:
 		if expect(t, "admit", err, ""); !a.Replayed || a.Job.ID != known.id || a.Job.State != known.state {
 			t.Fatalf("a retry got %+v, want %+v", a, known)
 		}
-		m.burned[c.Nonce] = true
+		m.burn(c)
 	case m.used >= modelQuota:
 		expect(t, "admit", err, relay.QuotaExceeded)
 	case m.waiting() >= modelBacklog:
@@ -126,7 +250,8 @@ func (m *machine) admit(t *rapid.T) {
 			t.Fatalf("admitted %+v", a)
 		}
 		j := &modelJob{key: key, row: r.RowID, id: a.Job.ID, state: relay.Queued, holder: -1, deadline: r.Expiry != relay.DefaultExpiry}
-		m.jobs[key], m.fresh, m.burned[c.Nonce] = j, append(m.fresh, j), true
+		m.jobs[key], m.fresh = j, append(m.fresh, j)
+		m.burn(c)
 		m.used++
 	}
 }
@@ -344,6 +469,7 @@ func TestStoreFollowsItsModel(t *testing.T) {
 		}()
 		rt.Repeat(map[string]func(*rapid.T){
 			"": m.compare, "admit": m.admit, "claim": m.claim, "act": m.act, "act too": m.act, "cancel": m.cancel, "redrive": m.redrive,
+			"rotate": m.rotate, "revoke": m.revoke, "read": m.read,
 		})
 	})
 }
