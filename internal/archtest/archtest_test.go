@@ -38,7 +38,7 @@ var rules = map[string]may{
 	"quota":             {ours: []string{"relay"}, others: []string{"github.com/go-json-experiment/json"}},
 	"redisstore":        {ours: []string{"relay", "quota"}, others: []string{"github.com/redis/go-redis/v9", "go.uber.org/zap", "github.com/hashicorp/golang-lru/v2"}},
 	"handler":           {ours: []string{"relay", "quota", "signature", "handler/docs"}, others: []string{"github.com/gin-gonic/gin", "go.uber.org/zap", "github.com/go-json-experiment/json", "github.com/google/uuid"}},
-	"handler/docs":      {ours: []string{"relay", "signature"}},
+	"handler/docs":      {ours: []string{"relay", "signature", "signature/builder"}},
 	"config":            {others: []string{"github.com/kelseyhightower/envconfig"}},
 	"client":            {ours: []string{"relay", "signature"}, others: []string{"github.com/google/uuid"}},
 }
