@@ -48,7 +48,7 @@ func newRootCommand() *cobra.Command {
 	root.SilenceErrors = true // Run prints them, with the remedy
 	root.SilenceUsage = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newServeCommand(), newDemoCommand(), newVersionCommand(), newDesktopCommand(), newAccountCommand(), newDeviceCommand(), newKeyCommand(), newJobCommand())
+	root.AddCommand(newServeCommand(), newDemoCommand(), newVersionCommand(), newDesktopCommand(), newAccountCommand(), newDeviceCommand(), newKeyCommand(), newJobCommand(), newSignCommand())
 	return root
 }
 

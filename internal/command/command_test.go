@@ -73,7 +73,7 @@ func TestHelpNamesEveryCommand(t *testing.T) {
 	if code != 0 || stderr != "" {
 		t.Fatalf("linkrelay: exit %d, stderr %q", code, stderr)
 	}
-	for _, name := range []string{"serve", "version", "account", "device", "key", "job"} {
+	for _, name := range []string{"serve", "version", "account", "device", "key", "job", "sign"} {
 		if !strings.Contains(stdout, "\n  "+name+" ") {
 			t.Errorf("%s is missing from the help:\n%s", name, stdout)
 		}

@@ -3,11 +3,13 @@ package command
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"linkrelay/config"
+	"linkrelay/signature"
 )
 
 // Replica opens a surface's listeners on free ports. run serves until its
@@ -33,3 +35,16 @@ func (s fakeSurface) Drain()               { s.drained() }
 
 // RunDemo is the demo as on a terminal, when stay is true.
 var RunDemo = runDemo
+
+// Visible shows bytes as sign request --explain does.
+var Visible = visible
+
+// JoinedParts puts together the parts that sign request --explain names.
+func JoinedParts(p signature.Proof, method, target string, body []byte, j signature.QueryJob) string {
+	parts, separator := baseParts(p, message{method: method, target: target, body: body}, j)
+	values := make([]string, len(parts))
+	for i, part := range parts {
+		values[i] = part.value
+	}
+	return strings.Join(values, separator)
+}
