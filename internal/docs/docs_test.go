@@ -93,7 +93,7 @@ func TestREADME(t *testing.T) {
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, &out)
 	}
-	for _, want := range []string{`"state":"queued"`, "state: 'succeeded'", "/landing", "'membership'"} {
+	for _, want := range []string{`"state":"queued"`, "state: 'succeeded'", "/landing", "'membership'", `"windows":`, `"idempotencyKey":"order-1003"`, `"secretGeneration":2`, "LAST USED"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("following the README does not show %s:\n%s", want, &out)
 		}

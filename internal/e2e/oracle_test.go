@@ -82,6 +82,10 @@ func guesses(k key, scheme relay.Scheme) map[string]request {
 		"another secret": {k.id, signature.NewSecret()}, "no secret": {k.id, ""}, "the key id": {k.id, k.id},
 	} {
 		own[name+", creating"], own[name+", reading"] = with.createBy(scheme), with.quotaBy(scheme)
+		own[name+", verifying"], _ = verifies(with, scheme)
+		if scheme == relay.SchemeLinkPeeler { // a desktop has no other
+			own[name+", at the desktop's side"] = with.call(http.MethodGet, "/api/desktop/keys", "")
+		}
 	}
 	sha1, sha256 := bytes.Repeat([]byte{7}, 20), bytes.Repeat([]byte{7}, 32)
 	for name, text := range map[string]string{"base64": base64.StdEncoding.EncodeToString(sha256), "SHA-1": hex.EncodeToString(sha1), "zeros": strings.Repeat("0", 64)} {

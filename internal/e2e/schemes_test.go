@@ -3,6 +3,10 @@ package e2e_test
 import (
 	"encoding/json"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -70,5 +74,43 @@ func TestSeedScripts(t *testing.T) {
 				t.Errorf("refused: %s", answers[2].body)
 			}
 		})
+	}
+}
+
+// mozTemplate is seed 003's example, written for this relay: its host, and
+// KEY and SECRET where Moz has its own.
+const mozTemplate = `BASE/api/links/quota?AccessID=KEY&Expires={hash.getExpiryTime(240);}` +
+	`&signedAuthentication={hash.append("KEY").appendNewLine().append(hash.getExpiryTime(240)).encodeHmacSha1("SECRET").encodeBase64().encodeURL().printDigest();}`
+
+// jobTemplate creates a job in the same way.
+const jobTemplate = `BASE/api/links/fetch?idempotencyKey=order-7&trackingUrl=https%3A%2F%2Fclick.example%2Fc%2F7&source=moz&rowId=7` +
+	`&AccessID=KEY&Expires={hash.getExpiryTime(240);}&signedAuthentication={hash.append("KEY").appendNewLine().append(hash.getExpiryTime(240))` +
+	`.appendNewLine().append("order-7").appendNewLine().append("https://click.example/c/7").appendNewLine().append("moz").appendNewLine().append("7")` +
+	`.encodeHmacSha256("SECRET").toHex().printDigest();}`
+
+// What the signed authentication builder renders, a dashboard may open as it is.
+func TestBuilderTemplates(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	state := w.account("").linkDesktop()
+	k := w.createKey(state, "dashboard", "--schemes", "signed-query", "--scopes", "jobs:create:query,jobs:read", "--allow-sha1")
+	open := func(template string) answer {
+		template = strings.NewReplacer("BASE", w.public(), "KEY", k.id, "SECRET", k.secret).Replace(template)
+		file := filepath.Join(t.TempDir(), "template.txt")
+		if err := os.WriteFile(file, []byte(template), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		rendered := strings.TrimSpace(w.command("sign", "url", "--file", file))
+		text, err := exec.CommandContext(t.Context(), "curl", "-sS", "-w", "%{http_code}", rendered).Output()
+		status, numeric := strconv.Atoi(string(text[max(0, len(text)-3):]))
+		if err != nil || numeric != nil {
+			t.Fatalf("curl: %v, %s", err, text)
+		}
+		return answer{status: status, body: text[:len(text)-3]}
+	}
+	as[relay.QuotaStatus](t, open(mozTemplate), http.StatusOK)
+	made := as[relay.Job](t, open(jobTemplate), http.StatusAccepted)
+	if again := as[relay.Job](t, open(jobTemplate), http.StatusAccepted); again.ID != made.ID || made.IdempotencyKey != "order-7" {
+		t.Errorf("made %+v, then %+v", made, again)
 	}
 }
