@@ -3,6 +3,7 @@ package docs
 import (
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -45,7 +46,7 @@ func (p part) Range() string {
 
 func (p *shownPage) workExamples() {
 	posts := func(version string) func(*vector) bool {
-		return func(v *vector) bool { return v.Version == version && v.Method == "POST" }
+		return func(v *vector) bool { return v.Version == version && v.Method == http.MethodPost }
 	}
 	creates := func(v *vector) bool { return strings.Contains(v.Target, "trackingUrl=") }
 	p.WorkedV1 = work(first("link-peeler", posts("v1")), linkPeelerV1)

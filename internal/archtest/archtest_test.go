@@ -44,7 +44,8 @@ var rules = map[string]may{
 }
 
 // testOnly are for tests: a product that imports one carries test code.
-var testOnly = []string{"testing", "net/http/httptest", "go.uber.org/goleak", "pgregory.net/rapid", "github.com/google/go-cmp", "github.com/anishathalye/porcupine"}
+var testOnly = []string{"testing", "net/http/httptest", "go.uber.org/goleak", "pgregory.net/rapid", "github.com/google/go-cmp", "github.com/anishathalye/porcupine",
+	"github.com/getkin/kin-openapi", "github.com/santhosh-tekuri/jsonschema/v6", "github.com/chromedp/chromedp", "github.com/chromedp/cdproto"}
 
 func TestImports(t *testing.T) {
 	graph := list(t)
