@@ -199,11 +199,11 @@ func publicKeys(keyID string) []string {
 func TestStrangersAreToldNothing(t *testing.T) {
 	shapes := map[string]bool{}
 	for _, w := range wrongs(t) {
-		if shape := fmt.Sprint(w.Scheme, w.Creates, w.Body == "", len(w.Headers[signature.HeaderSignature]) > 0 && strings.HasPrefix(w.Headers[signature.HeaderSignature][0], "v2=")); shapes[shape] {
+		shape := fmt.Sprint(w.Scheme, w.Creates, w.Body == "", len(w.Headers[signature.HeaderSignature]) > 0 && strings.HasPrefix(w.Headers[signature.HeaderSignature][0], "v2="))
+		if shapes[shape] {
 			continue // of each sort of request, one
-		} else {
-			shapes[shape] = true
 		}
+		shapes[shape] = true
 		p := w.proof(t)
 		for _, text := range p.Texts(w.Method, w.Target, []byte(w.Body)) {
 			for keys := range slices.Chunk(publicKeys(w.KeyID), 2) {

@@ -1,7 +1,5 @@
 package signature
 
-import "net/http"
-
 // HeaderFault is the way in which a signature header is unusable.
 type HeaderFault string
 
@@ -40,8 +38,8 @@ const onceForm = "must be sent exactly once"
 type headerForm struct{ name, form string }
 
 // presence checks that each header is there, then that each is there once.
-// Names must be in canonical form: the map is read directly.
-func presence(h http.Header, required []headerForm) *HeaderError {
+// The map is read directly: the names of headers must be in canonical form.
+func presence(h map[string][]string, required []headerForm) *HeaderError {
 	for _, r := range required {
 		if v := h[r.name]; len(v) == 0 || len(v) == 1 && v[0] == "" {
 			return &HeaderError{Kind: Missing, Header: r.name, Reason: r.form}

@@ -2,6 +2,7 @@ package signature
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
@@ -82,7 +83,7 @@ func (r *jsonReader) read(depth int) (v jsonValue, ok bool) {
 	if !nested {
 		return jsonValue{scalar: token}, true
 	}
-	v.open = byte(delimiter)
+	v.open = delimiter.String()[0]
 	for r.More() {
 		if v.open == '{' {
 			name, _ := r.Token()
@@ -136,12 +137,6 @@ func (s jsonStyle) writeScalar(b []byte, v any) []byte {
 	}
 }
 
-// What everybody escapes, and the letters behind the backslash.
-const (
-	escaped = "/\"\\\b\f\n\r\t"
-	letters = `/"\bfnrt`
-)
-
 func (s jsonStyle) writeString(b []byte, text string) []byte {
 	b = append(b, '"')
 	for _, r := range text {
@@ -162,7 +157,7 @@ func appendEscape(b []byte, r rune) []byte {
 	}
 	var units [2]uint16
 	for _, unit := range utf16.AppendRune(units[:0], r) {
-		b = hex.AppendEncode(append(b, `\u`...), []byte{byte(unit >> 8), byte(unit)})
+		b = hex.AppendEncode(append(b, `\u`...), binary.BigEndian.AppendUint16(nil, unit))
 	}
 	return b
 }

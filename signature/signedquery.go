@@ -2,7 +2,6 @@ package signature
 
 import (
 	"encoding/base64"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -91,8 +90,8 @@ func ParseSignedQuery(target string) (Proof, *HeaderError) {
 
 // signingValues returns the decoded values of each signing parameter, by its
 // first name, and which of them could not be decoded.
-func signingValues(target string) (values http.Header, broken map[string]bool) {
-	values, broken = http.Header{}, map[string]bool{}
+func signingValues(target string) (values map[string][]string, broken map[string]bool) {
+	values, broken = map[string][]string{}, map[string]bool{}
 	eachParam(target, func(name, raw string) {
 		if !IsSigningParam(name) {
 			return
