@@ -27,10 +27,11 @@ sign_v2() { printf 'v2=%s\n' "$({ printf '%s' "$1.$2.$3.$4." && cat "$5"; } | hm
 # iklim, for every call: TIMESTAMP (milliseconds) METHOD TARGET BODY_FILE
 sign_iklim() { { printf '%s' "$2|$3|$1|" && cat "$4"; } | hmac_hex; }
 
-# signed-query: ACCESS_ID EXPIRES and, to create a job, its four values, not yet
-# percent-encoded. A newline between them, none at the end.
+# signed-query: sha256 (or sha1) ACCESS_ID EXPIRES and, to create a job, its four
+# values, not yet percent-encoded. A newline goes between them, none at the end.
 sign_query() {
-	{ printf '%s' "$1" && shift && printf '\n%s' "$@"; } | openssl dgst -sha256 -hmac "$LINKRELAY_SECRET" -binary | openssl base64 -A
+	{ printf '%s' "$2" && shift 2 && printf '\n%s' "$@"; } |
+		openssl dgst "-$1" -hmac "$LINKRELAY_SECRET" -binary | openssl base64 -A
 }
 
 # --- requests ---
@@ -60,7 +61,7 @@ sign() {
 	: >"$work/body" && : >"$work/headers"
 	if [ "$scheme" = signed-query ]; then
 		expires=$((now + 300))
-		query="AccessID=$LINKRELAY_KEY&Expires=$expires&Signature=$(encode "$(sign_query "$LINKRELAY_KEY" "$expires" "$@")")"
+		query="AccessID=$LINKRELAY_KEY&Expires=$expires&Signature=$(encode "$(sign_query sha256 "$LINKRELAY_KEY" "$expires" "$@")")"
 		[ $# -eq 0 ] || query="idempotencyKey=$(encode "$1")&trackingUrl=$(encode "$2")&source=$(encode "$3")&rowId=$(encode "$4")&$query"
 		case $target in *\?*) target="$target&$query" ;; *) target="$target?$query" ;; esac
 		return
@@ -95,13 +96,16 @@ sign() {
 	END
 }
 
-# send sends what sign left. Its answer is in status and $work/answer; status
-# 599: no answer came.
+# send sends what sign left. The answer is in status and $work/answer; status 599
+# and curl's own words if none came.
 send() {
 	set -- -sS -X "$method" -m 40 -H "@$work/headers" -D "$work/head" -o "$work/answer" -w '%{http_code}'
 	[ ! -s "$work/body" ] || set -- "$@" --data-binary "@$work/body"
 	: >"$work/answer" && : >"$work/head"
-	status=$(curl "$@" "${LINKRELAY_URL%/}$target") || status=599
+	status=$(curl "$@" "${LINKRELAY_URL%/}$target" 2>"$work/failure") || {
+		status=599
+		mv "$work/failure" "$work/answer"
+	}
 }
 
 # call takes what sign takes and sends it until it is answered for good. 429 and
@@ -126,14 +130,17 @@ call() {
 		if [ "$pause" -eq 0 ] || [ $(($(date +%s) + seconds)) -gt $((now + GOOD_FOR)) ]; then break; fi
 		sleep "$seconds"
 	done
-	code=$(member code) diagnosis=$(member diagnosis)
-	{
-		printf '%s %s: %s\n' "$status" "${code:-no_answer_of_the_relay}" "$(member detail)"
-		[ -z "$diagnosis" ] || printf 'diagnosis: %s\n' "$diagnosis"
-		cat "$work/answer"
-		echo
-	} >&2
+	problem >&2
 	exit 1
+}
+
+# problem shows the relay's refusal (RFC 9457); its code is stable.
+problem() {
+	code=$(member code) diagnosis=$(member diagnosis)
+	printf '%s %s: %s\n' "$status" "${code:-no_answer_of_the_relay}" "$(member detail)"
+	[ -z "$diagnosis" ] || printf 'diagnosis: %s\n' "$diagnosis"
+	cat "$work/answer"
+	echo
 }
 
 # create PATH TRACKING_URL SOURCE ROW_ID IDEMPOTENCY_KEY: iklim wants a UUID, the

@@ -10,7 +10,6 @@ iklim or signed-query. As a module: Platform(url, key, secret).submit(…), or
 only the four sign_… functions.
 """
 import base64
-import hashlib
 import hmac
 import http.client
 import json
@@ -31,7 +30,7 @@ PAUSES = (1, 2, 4, 8, None)  # seconds before the next try where the relay names
 
 # Signatures. The HMAC key is the secret's own text; the body is every byte that is sent.
 
-def mac(secret, base, digest=hashlib.sha256):
+def mac(secret, base, digest="sha256"):
     return hmac.new(secret.encode(), base, digest)
 
 
@@ -50,7 +49,7 @@ def sign_iklim(secret, timestamp, method, target, body):
     return mac(secret, f"{method}|{target}|{timestamp}|".encode() + body).hexdigest()
 
 
-def sign_query(secret, *values, digest=hashlib.sha256):
+def sign_query(secret, *values, digest="sha256"):
     """signed-query. values: AccessID, Expires and, to create a job, its four, not yet percent-encoded."""
     return base64.b64encode(mac(secret, "\n".join(values).encode(), digest).digest()).decode()
 
@@ -193,10 +192,10 @@ def main(command="", *args):
         sys.exit("LINKRELAY_SCHEME must be one of " + ", ".join(SCHEMES))
     platform = Platform(*(os.environ["LINKRELAY_" + name] for name in ("URL", "KEY", "SECRET")), scheme)
     try:
-        print(json.dumps(getattr(platform, command)(*args), indent=2))
+        print(json.dumps(getattr(platform, command)(*args), indent=2, ensure_ascii=False))
     except Problem as problem:
         diagnosis = problem.document.get("diagnosis")
-        sys.exit(f"{problem}\n" + (f"diagnosis: {diagnosis}\n" if diagnosis else "") + json.dumps(problem.document))
+        sys.exit(f"{problem}\n" + (f"diagnosis: {diagnosis}\n" if diagnosis else "") + json.dumps(problem.document, ensure_ascii=False))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,7 @@ package examples_test
 import (
 	"fmt"
 	"net/http"
-	"net/http/httptest"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/uuid"
@@ -16,54 +13,17 @@ import (
 
 var schemes = []string{"link-peeler", "link-peeler-v1", "iklim", "signed-query"}
 
-// newSite serves links to follow: /click leads to /landing, /hang nowhere.
-func newSite(t *testing.T) *httptest.Server {
-	site := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/click":
-			http.Redirect(rw, r, "/landing?"+r.URL.RawQuery, http.StatusFound)
-		case "/hang":
-			<-r.Context().Done()
-		}
-	}))
-	t.Cleanup(site.Close)
-	return site
-}
-
-// desktop runs the Node example as the device's desktop until the test ends.
-func (d device) desktop() {
-	d.w.t.Helper()
-	c := exec.Command("node", "node/cli.js", "desktop")
-	c.Dir, c.Env = root, example{url: d.w.public, credentials: d.credentials}.environ()
-	var log strings.Builder
-	c.Stdout, c.Stderr = &log, &log
-	if err := c.Start(); err != nil {
-		d.w.t.Fatal(err)
-	}
-	d.w.t.Cleanup(func() {
-		_ = c.Process.Signal(syscall.SIGTERM)
-		if err := c.Wait(); err != nil || d.w.t.Failed() {
-			d.w.t.Errorf("the desktop ended with %v:\n%s", err, &log)
-		}
-	})
-}
-
 // Every example does every call under every scheme; the Node example's desktop
 // does the jobs.
 func TestEveryCall(t *testing.T) {
 	t.Parallel()
 	w, site := newWorld(t), newSite(t)
-	d := w.link(`"plan":"business"`)
-	d.desktop()
-	key := d.key()
-	for _, scheme := range schemes {
-		for language := range languages {
-			t.Run(language+"/"+scheme, func(t *testing.T) {
-				t.Parallel()
-				everyCall(t, example{language, scheme, w.public, key}, site.URL)
-			})
-		}
-	}
+	d := w.link(t, `"plan":"business"`)
+	d.desktop(t, w.public)
+	key := d.key(t)
+	all(t, func(t *testing.T, language, scheme string) {
+		everyCall(t, example{language, scheme, w.public, key}, site.URL)
+	})
 }
 
 // Values with what has to be escaped somewhere on the way.
@@ -123,28 +83,25 @@ func (e example) cancels(t *testing.T, site string) {
 // told what to do.
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	for language := range languages {
-		t.Run(language, func(t *testing.T) {
-			t.Parallel()
-			good := example{language, "link-peeler", "http://127.0.0.1:9", credentials{"lp_live_x", "lps_x"}}
-			for _, args := range [][]string{{}, {"toString"}, {"submit", "one"}, {"wait"}, {"quota", "much"}} {
-				if out := good.run(t, args...); out.code != 1 || !strings.Contains(out.stderr, "usage: ") || strings.Count(out.stderr, "\n") != 4+strings.Count(language, "node") {
-					t.Errorf("%q: exit %d\n%s", args, out.code, out.stderr)
-				}
+	each(t, func(t *testing.T, language string) {
+		good := example{language, "link-peeler", "http://127.0.0.1:9", credentials{"lp_live_x", "lps_x"}}
+		for _, args := range [][]string{{}, {"toString"}, {"submit", "one"}, {"wait"}, {"quota", "much"}} {
+			if out := good.run(t, args...); out.code != 1 || !strings.Contains(out.stderr, "usage: ") || strings.Count(out.stderr, "\n") != 4+strings.Count(language, "node") {
+				t.Errorf("%q: exit %d\n%s", args, out.code, out.stderr)
 			}
-			for _, tt := range []struct {
-				without example
-				names   string
-			}{
-				{example{language, "link-peeler", "", good.credentials}, "LINKRELAY_URL"},
-				{example{language, "link-peeler", good.url, credentials{"", "lps_x"}}, "LINKRELAY_KEY"},
-				{example{language, "link-peeler", good.url, credentials{"lp_live_x", ""}}, "LINKRELAY_SECRET"},
-				{example{language, "v2", good.url, good.credentials}, fmt.Sprint("LINKRELAY_SCHEME must be one of ", strings.Join(schemes, ", "))},
-			} {
-				if out := tt.without.run(t, "quota"); out.code == 0 || !strings.Contains(out.stderr, tt.names) {
-					t.Errorf("exit %d, want %s named\n%s", out.code, tt.names, out.stderr)
-				}
+		}
+		for _, tt := range []struct {
+			without example
+			names   string
+		}{
+			{example{language, "link-peeler", "", good.credentials}, "LINKRELAY_URL"},
+			{example{language, "link-peeler", good.url, credentials{"", "lps_x"}}, "LINKRELAY_KEY"},
+			{example{language, "link-peeler", good.url, credentials{"lp_live_x", ""}}, "LINKRELAY_SECRET"},
+			{example{language, "v2", good.url, good.credentials}, fmt.Sprint("LINKRELAY_SCHEME must be one of ", strings.Join(schemes, ", "))},
+		} {
+			if out := tt.without.run(t, "quota"); out.code == 0 || !strings.Contains(out.stderr, tt.names) {
+				t.Errorf("exit %d, want %s named\n%s", out.code, tt.names, out.stderr)
 			}
-		})
-	}
+		}
+	})
 }

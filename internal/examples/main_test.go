@@ -2,6 +2,7 @@ package examples_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,10 +35,10 @@ func TestMain(m *testing.M) {
 		context.AfterFunc(ctx, stop)
 		os.Exit(command.Run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 	}
-	os.Exit(run(m))
+	os.Exit(build(m))
 }
 
-func run(m *testing.M) int {
+func build(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "examples")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -45,12 +46,17 @@ func run(m *testing.M) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	binary := filepath.Join(dir, "linkrelay-go")
-	build := exec.Command("go", "build", "-o", binary, "./go")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "%v: %v\n%s", build, err, out)
+	compiler := exec.Command("go", "build", "-o", binary, "./go")
+	compiler.Dir = root
+	if out, err := compiler.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%v: %v\n%s", compiler, err, out)
 		return 1
 	}
 	languages["go"] = []string{binary}
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // they mostly wait
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return m.Run()
 }

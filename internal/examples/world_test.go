@@ -3,13 +3,13 @@ package examples_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,14 +26,20 @@ const adminToken = "an-operators-token-of-tests"
 
 // world is a Redis and a relay on it, as the serve command starts it.
 type world struct {
-	t             *testing.T
 	redis         *redistest.Server
 	public, admin string // base URLs
+	process       *os.Process
 }
 
 func newWorld(t *testing.T, settings ...string) *world {
 	t.Helper()
-	w := &world{t: t, redis: redistest.Start(t)}
+	return newRelay(t, redistest.Start(t), settings...)
+}
+
+// newRelay starts another relay on a Redis.
+func newRelay(t *testing.T, redis *redistest.Server, settings ...string) *world {
+	t.Helper()
+	w := &world{redis: redis}
 	relay := exec.Command(os.Args[0], "serve")
 	relay.Env = append([]string{
 		programVariable + "=1", "RELAY_REDIS_URL=" + w.redis.URL(), "RELAY_ADMIN_TOKEN=" + adminToken,
@@ -47,6 +53,7 @@ func newWorld(t *testing.T, settings ...string) *world {
 	if err := relay.Start(); err != nil {
 		t.Fatal(err)
 	}
+	w.process = relay.Process
 	serving := make(chan [2]string, 1)
 	read := make(chan struct{})
 	var text bytes.Buffer
@@ -89,21 +96,21 @@ func receive[T any](t *testing.T, from <-chan T, what string) T {
 }
 
 // operator calls the admin API and decodes its answer.
-func operator[T any](w *world, path, body string) (answer T) {
-	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodPost, w.admin+"/api/admin/accounts"+path, strings.NewReader(body))
+func operator[T any](t *testing.T, w *world, path, body string) (answer T) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.admin+"/api/admin/accounts"+path, strings.NewReader(body))
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+adminToken)
 	r.Header.Set("Content-Type", "application/json")
 	response, err := http.DefaultClient.Do(r)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer response.Body.Close()
 	if err := json.NewDecoder(response.Body).Decode(&answer); err != nil || response.StatusCode != http.StatusCreated {
-		w.t.Fatalf("POST %s: %d, %v", path, response.StatusCode, err)
+		t.Fatalf("POST %s: %d, %v", path, response.StatusCode, err)
 	}
 	return answer
 }
@@ -118,31 +125,31 @@ type device struct {
 }
 
 // link makes an account with the members of the body and links a device.
-func (w *world) link(members string) device {
-	w.t.Helper()
-	account := operator[relay.Account](w, "", "{"+members+"}").ID
-	code := operator[relay.LinkCode](w, "/"+account+"/link-codes", "").Code
-	made, err := client.Link(w.t.Context(), w.public, code, "desktop", "linux")
+func (w *world) link(t *testing.T, members string) device {
+	t.Helper()
+	account := operator[relay.Account](t, w, "", "{"+members+"}").ID
+	code := operator[relay.LinkCode](t, w, "/"+account+"/link-codes", "").Code
+	made, err := client.Link(t.Context(), w.public, code, "desktop", "linux")
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return device{w, credentials{made.KeyID, made.Secret}}
 }
 
 // key creates an API key that may be used with every scheme.
-func (d device) key() credentials {
-	d.w.t.Helper()
+func (d device) key(t *testing.T) credentials {
+	t.Helper()
 	desktop, err := client.NewDesktop(client.Options{BaseURL: d.w.public, KeyID: d.id, Secret: d.secret})
 	if err != nil {
-		d.w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	made, err := desktop.CreateKey(d.w.t.Context(), client.KeySpec{
+	made, err := desktop.CreateKey(t.Context(), client.KeySpec{
 		Name: "examples", AllowSHA1: true,
 		Schemes: []relay.Scheme{relay.SchemeLinkPeeler, relay.SchemeIklim, relay.SchemeSignedQuery},
 		Scopes:  []relay.Scope{relay.ScopeJobsCreate, relay.ScopeJobsRead, relay.ScopeJobsCancel, relay.ScopeJobsCreateQuery},
 	})
 	if err != nil {
-		d.w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return credentials{made.ID, made.Secret}
 }
@@ -168,7 +175,9 @@ type outcome struct {
 func (e example) run(t *testing.T, args ...string) outcome {
 	t.Helper()
 	argv := append(append([]string{}, languages[e.language]...), args...)
-	c := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	c.Dir, c.Env = root, e.environ()
 	var stdout, stderr bytes.Buffer
 	c.Stdout, c.Stderr = &stdout, &stderr
@@ -193,7 +202,8 @@ type reply struct {
 	}
 	OK, WouldCreate *bool
 	Membership      struct{ State string }
-	Job             *relay.Job
+	Attempts        int
+	Error           string
 }
 
 // succeeds runs a command that must, and returns the answer it printed.
@@ -232,15 +242,38 @@ func (e example) fails(t *testing.T, want string, lines []string, args ...string
 	return problem
 }
 
-// each runs a test for every language at once.
+// each runs a test for every language.
 func each(t *testing.T, test func(t *testing.T, language string)) {
-	var all sync.WaitGroup
+	t.Helper()
 	for language := range languages {
-		all.Add(1)
 		t.Run(language, func(t *testing.T) {
-			defer all.Done()
 			t.Parallel()
 			test(t, language)
 		})
+	}
+}
+
+// all runs a test for every language under every scheme.
+func all(t *testing.T, test func(t *testing.T, language, scheme string)) {
+	t.Helper()
+	each(t, func(t *testing.T, language string) {
+		for _, scheme := range schemes {
+			t.Run(scheme, func(t *testing.T) {
+				t.Parallel()
+				test(t, language, scheme)
+			})
+		}
+	})
+}
+
+// submits makes a job, with the SDK.
+func (d device) submits(t *testing.T, key credentials, name string) {
+	t.Helper()
+	p, err := client.NewPlatform(client.Options{BaseURL: d.w.public, KeyID: key.id, Secret: key.secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Submit(t.Context(), relay.JobRequest{IdempotencyKey: name, TrackingURL: somewhere, Source: "crm", RowID: "7"}); err != nil {
+		t.Fatal(err)
 	}
 }
