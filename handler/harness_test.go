@@ -34,6 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeStore struct {
 	handler.Store
 	credentials map[string]*relay.Credential
+	remembered  map[string]*relay.Credential // what a look-up is spared for
 	lookups     atomic.Int64
 	lookupErr   error
 	ping        func() error
@@ -50,7 +51,15 @@ type fakeStore struct {
 	linkCode    func(account, code string, ttl time.Duration) (relay.LinkCode, error)
 }
 
-func (s *fakeStore) Credential(_ context.Context, id string) (*relay.Credential, error) {
+func (s *fakeStore) Credential(ctx context.Context, id string) (*relay.Credential, bool, error) {
+	if c := s.remembered[id]; c != nil {
+		return c, true, nil
+	}
+	c, err := s.FreshCredential(ctx, id)
+	return c, false, err
+}
+
+func (s *fakeStore) FreshCredential(_ context.Context, id string) (*relay.Credential, error) {
 	s.lookups.Add(1)
 	if s.lookupErr != nil {
 		return nil, s.lookupErr

@@ -117,6 +117,27 @@ func TestFailedSignaturesLookTheSame(t *testing.T) {
 	}
 }
 
+// A replica that remembers a key looks again before it refuses: a secret that was
+// made since is known at once, and a refusal costs one look-up for every key.
+func TestRefusalsLookAgain(t *testing.T) {
+	store := newStore()
+	fresh := store.credentials[platform.KeyID]
+	store.remembered = map[string]*relay.Credential{platform.KeyID: {KeyID: platform.KeyID, Account: "acme",
+		Secrets: []string{signature.NewSecret()}, SecretIDs: []string{relay.SecretID(platform.KeyID, 0)}}}
+	h := newHandler(t, store, handler.Options{}, nil)
+	if w := do(h.Public(), fetch(goodBody)); w.Code != http.StatusAccepted || store.used.Load() != fresh.SecretIDs[0] {
+		t.Errorf("%d %s, counted %v", w.Code, w.Body, store.used.Load())
+	}
+	store.remembered[platform.KeyID] = fresh
+	for name, keyID := range map[string]string{"remembered": platform.KeyID, "looked up": device.KeyID, "unknown": signature.NewKeyID(signature.KindLive)} {
+		before := store.lookups.Load()
+		wantProblem(t, do(h.Public(), badlySigned(keyID)), relay.SignatureInvalid)
+		if n := store.lookups.Load() - before; n != 1 {
+			t.Errorf("%s: %d look-ups", name, n)
+		}
+	}
+}
+
 func TestKeysStayOnTheirSide(t *testing.T) {
 	h := newHandler(t, newStore(), handler.Options{}, nil)
 	wantProblem(t, do(h.Public(), signed(device, "GET", "/api/links/quota", "")), relay.ScopeMissing)

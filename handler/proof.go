@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,8 +14,11 @@ import (
 
 // credentialStore finds what verifies a signature.
 type credentialStore interface {
-	// Credential returns relay.ErrUnknownKey when no key has the id.
-	Credential(ctx context.Context, keyID string) (*relay.Credential, error)
+	// Credential returns relay.ErrUnknownKey when no key has the id; remembered
+	// when it was not looked up for this call.
+	Credential(ctx context.Context, keyID string) (c *relay.Credential, remembered bool, err error)
+	// FreshCredential is the same, looked up.
+	FreshCredential(ctx context.Context, keyID string) (*relay.Credential, error)
 	// Used counts a request that the credential's i-th secret verified.
 	Used(c *relay.Credential, i int, at time.Time)
 }
@@ -135,14 +139,26 @@ var errSignature = relay.NewError(relay.SignatureInvalid, "the key is unknown or
 const sha1Diagnosis = "The signature is an HMAC-SHA1, and this key was created without allowSha1: sign with HMAC-SHA256."
 
 // verify finds the key and checks the signature over the bytes received. The
-// same HMAC work is done whether the key exists or not.
+// same HMAC work is done whether the key exists or not, and every request that
+// does not verify costs one look-up of its key: also what was remembered is looked
+// up then, for a secret may have been made since.
 func (h *Handler) verify(c *call) error {
-	cred, err := h.credential(c)
+	cred, remembered, err := h.credential(c)
 	if err != nil {
 		return err
 	}
 	r := c.g.Request
 	i := c.proof.Verify(cred.Secrets, r.Method, r.RequestURI, c.received())
+	if i < 0 && remembered {
+		fresh, err := known(h.store.FreshCredential(c.ctx(), c.proof.KeyID))
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(fresh.SecretIDs, cred.SecretIDs) {
+			i = c.proof.Verify(fresh.Secrets, r.Method, r.RequestURI, c.received())
+		}
+		cred = fresh
+	}
 	if i < 0 || c.proof.SHA1 && !cred.AllowSHA1 {
 		return h.unverified(c, cred, i >= 0)
 	}
@@ -166,16 +182,22 @@ func (h *Handler) verify(c *call) error {
 	return nil
 }
 
+func (h *Handler) credential(c *call) (cred *relay.Credential, remembered bool, err error) {
+	kind, wellFormed := signature.ParseKeyID(c.proof.KeyID)
+	if !wellFormed {
+		return nobody, false, nil // such an id was never issued
+	}
+	c.keyPrefix = c.proof.KeyID[:len("lp_"+kind+"_")+4]
+	cred, remembered, err = h.store.Credential(c.ctx(), c.proof.KeyID)
+	cred, err = known(cred, err)
+	return cred, remembered, err
+}
+
 // nobody is the credential of a key id that no key has.
 var nobody = &relay.Credential{}
 
-func (h *Handler) credential(c *call) (*relay.Credential, error) {
-	kind, wellFormed := signature.ParseKeyID(c.proof.KeyID)
-	if !wellFormed {
-		return nobody, nil
-	}
-	c.keyPrefix = c.proof.KeyID[:len("lp_"+kind+"_")+4]
-	cred, err := h.store.Credential(c.ctx(), c.proof.KeyID)
+// known turns an unknown key into one that nobody has a secret of.
+func known(cred *relay.Credential, err error) (*relay.Credential, error) {
 	if errors.Is(err, relay.ErrUnknownKey) {
 		return nobody, nil
 	}

@@ -119,6 +119,12 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s became %s", code, got)
 		}
 	}
+	for outcome, f := range finer {
+		e, ok := errors.AsType[*relay.Error](refusal(outcome))
+		if !ok || e.Code != f.code || e.Detail == refusals[f.code] {
+			t.Errorf("%s became %v", outcome, e)
+		}
+	}
 	if _, ok := errors.AsType[*relay.Error](refusal("no such outcome")); ok {
 		t.Error("an outcome that nobody knows was shown to the caller")
 	}

@@ -315,7 +315,7 @@ func TestRevocationHoldsAtOnce(t *testing.T) {
 		dev := b.device("d")
 		api := b.platformOf(dev)
 		c := api()
-		b.must(b.s.Credential(b.t.Context(), c.KeyID)) // now cached
+		b.must(b.s.FreshCredential(b.t.Context(), c.KeyID)) // now cached
 		inv, err := b.s.KeyInventory(b.t.Context(), dev())
 		b.must(inv, err)
 		after, err := b.s.RevokeKey(b.t.Context(), dev(), c.KeyID)

@@ -32,42 +32,63 @@ type secretRecord struct {
 	Sealed     string `json:"sealed"`
 }
 
-// Credential returns what is known about a key id; relay.ErrUnknownKey when no
-// key has it. The result is shared: do not change it.
-func (s *Store) Credential(ctx context.Context, keyID string) (*relay.Credential, error) {
-	if c, known := s.creds.get(keyID); known {
-		if c == nil {
-			return nil, relay.ErrUnknownKey
-		}
-		return c, nil
+// Credential returns what is known about a key id, relay.ErrUnknownKey when no
+// key has it; remembered when it was not looked up for this call. The result is
+// shared: do not change it.
+func (s *Store) Credential(ctx context.Context, keyID string) (c *relay.Credential, remembered bool, err error) {
+	if known, ok := s.creds.get(keyID); ok {
+		return known.credential, true, nil
 	}
-	drops := s.creds.drops.Load()
-	c, err := s.readCredential(ctx, keyID)
-	if err == nil || errors.Is(err, relay.ErrUnknownKey) {
-		s.creds.keep(keyID, c, drops)
-	}
-	return c, err
+	c, err = s.FreshCredential(ctx, keyID)
+	return c, false, err
 }
 
-func (s *Store) readCredential(ctx context.Context, keyID string) (*relay.Credential, error) {
+// FreshCredential is Credential as it is now, whatever is remembered.
+func (s *Store) FreshCredential(ctx context.Context, keyID string) (*relay.Credential, error) {
+	drops := s.creds.drops.Load()
+	account, text, err := s.readCredential(ctx, keyID)
+	if err != nil {
+		return nil, err
+	}
+	known, _ := s.creds.get(keyID)
+	if known.text != text || known.credential.Account != account {
+		if known.credential, err = s.openCredential(keyID, account, text); err != nil {
+			return nil, err
+		}
+	}
+	s.creds.keep(keyID, known.credential, text, drops)
+	return known.credential, nil
+}
+
+// nobody is an account that cannot be: see readCredential.
+const nobody accountKeys = "-"
+
+// readCredential takes two reads for a key that nobody has as well: the time of
+// an answer must not tell whether a key exists.
+func (s *Store) readCredential(ctx context.Context, keyID string) (account, text string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.total)
 	defer cancel()
 	owner, err := s.rdb.Get(ctx, keyOwner(keyID)).Result()
-	var account, text string
-	if err == nil {
+	unknown := errors.Is(err, redis.Nil)
+	if err != nil && !unknown {
+		return "", "", s.unavailable("credential", err)
+	}
+	keys := nobody
+	if !unknown {
 		var ok bool
 		if account, ok = ownerOf(owner); !ok {
-			return nil, fmt.Errorf("redisstore: %s is damaged, or was written by another version: it names no account", keyOwner(keyID))
+			return "", "", fmt.Errorf("redisstore: %s is damaged, or was written by another version: it names no account", keyOwner(keyID))
 		}
-		text, err = s.rdb.Get(ctx, accountKeys(account).credential(keyID)).Result()
+		keys = accountKeys(account)
 	}
-	if errors.Is(err, redis.Nil) {
-		return nil, relay.ErrUnknownKey
+	text, err = s.rdb.Get(ctx, keys.credential(keyID)).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return "", "", relay.ErrUnknownKey
+	case err != nil:
+		return "", "", s.unavailable("credential", err)
 	}
-	if err != nil {
-		return nil, s.unavailable("credential", err)
-	}
-	return s.openCredential(keyID, account, text)
+	return account, text, nil
 }
 
 func (s *Store) openCredential(keyID, account, text string) (*relay.Credential, error) {

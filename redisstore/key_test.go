@@ -27,7 +27,7 @@ func TestLostKeyIsNotTakenForAnother(t *testing.T) {
 	if len(inv.Keys) != 1 {
 		t.Fatalf("%d keys, want the one whose answer was lost", len(inv.Keys))
 	}
-	b.must(b.s.Credential(t.Context(), inv.Keys[0].ID))
+	b.must(b.s.FreshCredential(t.Context(), inv.Keys[0].ID))
 
 	c = dev()
 	b.p.spoil(cut, redisstore.ScriptSHA("key"), 2)

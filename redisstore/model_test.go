@@ -122,7 +122,7 @@ func (m *machine) rotate(t *rapid.T) {
 			m.apiKey.ended[g] = true
 		}
 	}
-	c, err := m.s.Credential(context.Background(), m.apiKey.id)
+	c, _, err := m.s.Credential(context.Background(), m.apiKey.id)
 	expect(t, "credential", err, "")
 	if want := min(m.apiKey.newest, relay.MaxSecrets); len(c.Secrets) != want || len(key.Secrets) != want {
 		t.Fatalf("%d and %d secrets, want %d", len(c.Secrets), len(key.Secrets), want)

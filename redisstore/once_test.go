@@ -138,6 +138,7 @@ func TestIdempotencyKeyIsRefusedWhereSignaturesCountOnce(t *testing.T) {
 func TestRefusalsBurnNoSignature(t *testing.T) {
 	onBoth(t, func(b *bench) {
 		ctx, api := b.t.Context(), b.platform()
+		b.limits(relay.LimitOverrides{PerMinute: ptr(int64(1))}) // the minute is full for a minute
 		b.admit(api(), "first")
 		c := once(api(), "signed")
 		refuse := func(code relay.Code, o relay.LimitOverrides) {
@@ -145,9 +146,9 @@ func TestRefusalsBurnNoSignature(t *testing.T) {
 			b.limits(o)
 			wantCode(b.t, b.err(b.s.Admit(ctx, c, request("k"))), code)
 		}
-		refuse(relay.QuotaExceeded, relay.LimitOverrides{PerDay: ptr(int64(1))})
-		refuse(relay.RateLimited, relay.LimitOverrides{PerDay: ptr(int64(0)), PerMinute: ptr(int64(1))})
-		refuse(relay.BacklogFull, relay.LimitOverrides{PerMinute: ptr(int64(0)), MaxBacklog: ptr(int64(1))})
+		refuse(relay.RateLimited, relay.LimitOverrides{})
+		refuse(relay.QuotaExceeded, relay.LimitOverrides{PerMinute: ptr(int64(0)), PerDay: ptr(int64(1))})
+		refuse(relay.BacklogFull, relay.LimitOverrides{PerDay: ptr(int64(0)), MaxBacklog: ptr(int64(1))})
 		b.limits(relay.LimitOverrides{MaxBacklog: ptr(int64(0))})
 		b.must(b.s.ChangeAccount(ctx, b.account, relay.AccountChange{Membership: &relay.Membership{State: relay.MembershipPastDue}}))
 		wantCode(b.t, b.err(b.s.Admit(ctx, c, request("k"))), relay.MembershipInactive)

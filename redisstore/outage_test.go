@@ -37,7 +37,7 @@ func unavailableSoon(b *bench, dev, api func() relay.Caller, session relay.Sessi
 		"single-use":        func() error { return b.err(b.s.Admit(ctx, once(api(), "signed"), request("other"))) },
 		"keys":              func() error { return b.err(b.s.KeyInventory(ctx, dev())) },
 		"link":              func() error { return b.err(b.s.Link(ctx, "code", relay.DeviceSpec{ID: "d", KeyID: "lp_device_x"})) },
-		"unknown key":       func() error { return b.err(b.s.Credential(ctx, "lp_live_"+relay.RandomText(16))) },
+		"unknown key":       func() error { return b.err(b.s.FreshCredential(ctx, "lp_live_"+relay.RandomText(16))) },
 		"account":           func() error { return b.err(b.s.Account(ctx, b.account)) },
 		"change account":    func() error { return b.err(b.s.ChangeAccount(ctx, b.account, relay.AccountChange{})) },
 		"queue":             func() error { return b.err(b.s.Queue(ctx, b.account)) },

@@ -33,7 +33,7 @@ func (b *bench) rotate(dev func() relay.Caller, keyID, secret string, grace time
 // secrets are a key's as a store knows them.
 func secrets(t testing.TB, s *redisstore.Store, keyID string) (texts, ids []string) {
 	t.Helper()
-	c, err := s.Credential(context.Background(), keyID)
+	c, _, err := s.Credential(context.Background(), keyID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestRotationKeepsTheKeysExpiry(t *testing.T) {
 		if key.Secrets[0].ValidUntil != nil || key.Secrets[1].ValidUntil != nil || !key.ExpiresAt.Equal(ends) || !key.AllowSHA1 {
 			b.t.Errorf("rotated %+v", key)
 		}
-		if c, err := b.s.Credential(b.t.Context(), spec.ID); err != nil || !c.AllowSHA1 {
+		if c, _, err := b.s.Credential(b.t.Context(), spec.ID); err != nil || !c.AllowSHA1 {
 			b.t.Errorf("%+v, %v", c, err)
 		}
 		for generation := 1; generation <= 2; generation++ {
@@ -432,7 +432,7 @@ func TestDamagedCredentials(t *testing.T) {
 			}
 			b.must(rdb.Set(b.t.Context(), name, bad.text, 0).Result())
 			b.must(rdb.Publish(b.t.Context(), "lr:bell", "x "+id).Result())
-			_, err := b.s.Credential(b.t.Context(), id)
+			_, _, err := b.s.Credential(b.t.Context(), id)
 			if err == nil || relay.CodeOf(err) != relay.InternalError || !strings.Contains(err.Error(), bad.says) {
 				b.t.Errorf("%s %q: %v", bad.suffix, bad.text, err)
 			}
@@ -485,7 +485,7 @@ func TestTotalLossForgetsKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitUntil(t, func() bool {
-		_, err := b.s.Credential(context.Background(), id)
+		_, _, err := b.s.Credential(context.Background(), id)
 		return errors.Is(err, relay.ErrUnknownKey)
 	})
 }

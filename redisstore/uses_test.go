@@ -23,7 +23,7 @@ func usesEvery(d time.Duration) func(*redisstore.Options) {
 // used counts n requests that the secret verified at a replica.
 func used(t testing.TB, s *redisstore.Store, keyID string, generation, n int, last time.Time) {
 	t.Helper()
-	c, err := s.Credential(context.Background(), keyID)
+	c, _, err := s.Credential(context.Background(), keyID)
 	if err != nil {
 		t.Fatal(err)
 	}

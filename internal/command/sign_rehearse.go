@@ -80,8 +80,8 @@ func (s *rehearsal) here() error {
 	return errRehearsal
 }
 
-func (s *rehearsal) Credential(context.Context, string) (*relay.Credential, error) {
-	return s.credential, nil
+func (s *rehearsal) Credential(context.Context, string) (*relay.Credential, bool, error) {
+	return s.credential, false, nil
 }
 func (s *rehearsal) Used(*relay.Credential, int, time.Time) {}
 
