@@ -136,6 +136,9 @@ func explain(w io.Writer, err error) {
 		request = ", request " + refusal.RequestID
 	}
 	fmt.Fprintf(w, "  %s (HTTP %d%s)\n", printable(refusal.Title), refusal.Status, printable(request))
+	if refusal.Diagnosis != "" {
+		fmt.Fprintf(w, "  %s\n", printable(refusal.Diagnosis))
+	}
 	for _, fault := range refusal.Errors {
 		fmt.Fprintf(w, "  %s %s\n", printable(fault.Pointer), printable(fault.Reason))
 	}
