@@ -127,7 +127,7 @@ var Mistakes = []Mistake{
 	readingBase:        {"reading-base", signedQuery, "Only AccessID and Expires were signed, as for reading, but this call creates a job: " + asCreating, false},
 	creatingBase:       {"creating-base", signedQuery, "A job's values were signed, as for creating, but this call reads: sign AccessID and Expires, a line each.", false},
 	lineBreaksMissing:  {"line-breaks-missing", signedQuery, "The values were signed with nothing between them: put one line break (byte 0A) between them, and none at the end.", false},
-	lineBreaksAsText:   {"line-breaks-as-text", signedQuery, `A backslash and an n were signed between the values: sign a real line break (byte 0A), which needs "\n" in double quotes or printf.`, false},
+	lineBreaksAsText:   {"line-breaks-as-text", signedQuery, `A backslash and an n were signed between the values: sign a real line break (byte 0A), which PHP makes of "\n" in double quotes, and a shell with printf.`, false},
 	lineBreaksCRLF:     {"line-breaks-crlf", signedQuery, "The lines were signed with CR LF between them: sign a single line break (byte 0A).", false},
 	valuesEncoded:      {"values-encoded", signedQuery, "The values were signed percent-encoded, as in the URL: sign them decoded, and encode them only for the URL.", false},
 	valuesInQueryOrder: {"values-in-query-order", signedQuery, "The values were signed in the order of the URL: " + asCreating, false},
