@@ -41,6 +41,7 @@ var rules = map[string]may{
 	"handler/docs":      {ours: []string{"relay", "signature", "signature/builder"}},
 	"config":            {others: []string{"github.com/kelseyhightower/envconfig"}},
 	"client":            {ours: []string{"relay", "signature"}, others: []string{"github.com/google/uuid"}},
+	"examples/go":       {}, // a client to copy: it shows how to do without ours
 }
 
 // testOnly are for tests: a product that imports one carries test code.
