@@ -15,19 +15,20 @@ type snippet struct{ ID, Title, Text string }
 //go:embed snippets
 var snippetFiles embed.FS
 
-// commands make an API key, on a desktop that is linked.
-const commands = `linkrelay desktop key create --name "my platform"`
-
 func snippets() []snippet {
-	out := []snippet{{"sh", "Shell, with curl and openssl", ""}, {"node", "Node.js", ""}, {"python", "Python", ""}, {"php", "PHP", ""}, {"go", "Go", ""}}
-	for i := range out {
-		text, err := snippetFiles.ReadFile("snippets/" + out[i].ID + ".txt")
-		if err != nil {
-			panic(fmt.Errorf("docs: %w", err)) // it is in the binary
-		}
-		out[i].Text = strings.TrimSpace(string(text))
+	var out []snippet
+	for _, s := range [][2]string{{"sh", "Shell, with curl and openssl"}, {"node", "Node.js"}, {"python", "Python"}, {"php", "PHP"}, {"go", "Go"}} {
+		out = append(out, snippet{s[0], s[1], program(s[0])})
 	}
 	return out
+}
+
+func program(id string) string {
+	text, err := snippetFiles.ReadFile("snippets/" + id + ".txt")
+	if err != nil {
+		panic(fmt.Errorf("docs: %w", err)) // it is in the binary
+	}
+	return strings.TrimSpace(string(text))
 }
 
 // proof are the headers or parameters of a scheme, in the words of the document.

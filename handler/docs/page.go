@@ -20,14 +20,14 @@ var here, elsewhere = writer{""}, writer{"/docs"}
 
 // shownPage is what the templates of the page show.
 type shownPage struct {
-	Summary     string
-	About       template.HTML
-	Contents    []heading
-	Commands    string
-	Snippets    []snippet
-	LinkPeeler  []member
-	Iklim       []member
-	SignedQuery []member
+	Summary         string
+	About           template.HTML
+	Contents        []heading
+	MakeKey, Doctor string
+	Snippets        []snippet
+	LinkPeeler      []member
+	Iklim           []member
+	SignedQuery     []member
 
 	WorkedV1, WorkedV2, WorkedIklim, WorkedRead, WorkedCreate *worked
 
@@ -52,7 +52,7 @@ var page = sync.OnceValue(func() []byte {
 	s := theSpec()
 	p := &shownPage{
 		Summary: s.Info.Summary, About: here.text(s.Info.Description),
-		Commands: commands, Snippets: snippets(),
+		MakeKey: program("key"), Doctor: program("doctor"), Snippets: snippets(),
 		LinkPeeler: here.proof(s, "linkPeeler"), Iklim: here.proof(s, "iklim"), SignedQuery: here.proof(s, "signedQuery"),
 		Templates: builderTemplates(),
 		Skew:      int(usualSkew / time.Second), Ahead: int(signature.MaxQueryAhead / time.Second), Retention: int(relay.Retention / time.Hour),
