@@ -3,6 +3,7 @@ package signature
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -46,7 +47,7 @@ func (p *Proof) offline(method, target string, body []byte) (list []candidate) {
 	if p.Scheme == SchemeLinkPeeler {
 		late := *p
 		for ms := range 1000 { // the header was rounded, what was signed was not
-			late.RawTimestamp = p.RawTimestamp + string([]byte{'0' + byte(ms/100), '0' + byte(ms/10%10), '0' + byte(ms%10)})
+			late.RawTimestamp = fmt.Sprintf("%s%03d", p.RawTimestamp, ms)
 			list = append(list, candidate{mistake: timestampMilliseconds, head: late.appendHead(nil, method, target), rest: rest})
 		}
 	}
@@ -65,22 +66,20 @@ func (c *candidates) add(m mistake, head, rest []byte) {
 }
 
 func (c *candidates) linkPeeler(p *Proof, method, target string) {
-	timestamp, nonce := p.RawTimestamp, p.Nonce
-	parts, tail := []string{timestamp, nonce, method, target}, []string{method, target}
-	other, as := *p, v1SentAsV2
+	timestamp, nonce, line, as := p.RawTimestamp, p.Nonce, []string{method, target}, v1SentAsV2
 	if p.V1 {
-		parts, tail, as = parts[:2], nil, v2SentAsV1
+		line, as = nil, v2SentAsV1
 	}
+	parts := func(separator string, first ...string) []byte { return each(separator, append(first, line...)...) }
+	other := *p
 	other.V1 = !p.V1
 	c.add(as, other.appendHead(nil, method, target), c.body)
-	other = *p
-	other.RawTimestamp += "000"
-	c.add(timestampMilliseconds, other.appendHead(nil, method, target), c.body)
-	c.add(dotsMissing, each("", parts...), c.body)
-	c.add(dotsMissing, each("\n", parts...), c.body)
+	c.add(timestampMilliseconds, parts(".", timestamp+"000", nonce), c.body)
+	c.add(dotsMissing, parts("", timestamp, nonce), c.body)
+	c.add(dotsMissing, parts("\n", timestamp, nonce), c.body)
 	c.add(nonceMissing, each(".", timestamp), c.body)
-	c.add(nonceMissing, each(".", append([]string{timestamp}, tail...)...), c.body)
-	c.add(nonceFirst, each(".", append([]string{nonce, timestamp}, tail...)...), c.body)
+	c.add(nonceMissing, parts(".", timestamp), c.body)
+	c.add(nonceFirst, parts(".", nonce, timestamp), c.body)
 	c.add(iklimBase, appendIklimHead(nil, method, target, timestamp), c.body)
 	c.add(queryBase, appendReadBase(nil, p.KeyID, timestamp), nil)
 	c.add(bodyOnly, nil, c.body)
@@ -179,6 +178,9 @@ func (c *candidates) keys() {
 }
 
 // each returns the parts with the separator behind each.
-func each(separator string, parts ...string) []byte {
-	return []byte(strings.Join(append(parts, ""), separator))
+func each(separator string, parts ...string) (b []byte) {
+	for _, part := range parts {
+		b = append(append(b, part...), separator...)
+	}
+	return b
 }

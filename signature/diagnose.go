@@ -7,9 +7,9 @@ package signature
 // A sentence is returned only when a MAC was presented whose key nobody knows
 // without one of the secrets: the secret itself, or a text made from it that is
 // as hard to guess. What can be made without the secret, such as a MAC under an
-// empty key, is never told. (Whoever repeats a captured request gets the answer
-// that its sender got.) Only secrets of NewSecret's form are tried, for it
-// vouches for that.
+// empty key, is never told. Only secrets of NewSecret's form are tried, for it
+// vouches for that. Whoever captured a signature may get the sentence that its
+// maker would get, and learns that it is one.
 //
 // How many HMACs are computed, and of how many bytes, depends on the request
 // alone: an unknown key, any number of secrets and a match cost the same.
@@ -18,8 +18,11 @@ func (p *Proof) Diagnose(secrets []string, method, target string, body []byte) s
 	var issued [MaxSecrets]bool
 	for i := range keys {
 		keys[i] = decoy
-		if i < len(secrets) && ValidSecret(secrets[i]) {
-			keys[i], issued[i] = secrets[i], true
+		if i < len(secrets) {
+			keys[i] = secrets[i]
+		}
+		if issued[i] = ValidSecret(keys[i]) && i < len(secrets); !issued[i] {
+			keys[i] = decoy
 		}
 	}
 	told := noMistake
@@ -64,6 +67,7 @@ func (c *candidate) signed(p *Proof, secret string) bool {
 	case c.swapped:
 		text := string(append(s.head, c.rest...))
 		s.head = append(s.head[:0], secret...)
+		defer clear(s.head)
 		return s.compare(p, text, nil) != 0
 	case c.key != nil:
 		secret = c.key(secret)
