@@ -122,7 +122,7 @@ func TestGraceEnds(t *testing.T) {
 		dev := b.device("d")
 		api := b.platformOf(dev)
 		id := api().KeyID
-		b.rotate(dev, id, "2", 300*time.Millisecond)
+		b.rotate(dev, id, "2", 1500*time.Millisecond)
 		b.must(b.s.Quota(b.t.Context(), by(api(), 1)))
 		waitUntil(b.t, func() bool { return b.err(b.s.Quota(b.t.Context(), by(api(), 1))) != nil })
 		wantCode(b.t, b.err(b.s.Quota(b.t.Context(), by(api(), 1))), relay.KeyExpired)
@@ -137,7 +137,7 @@ func TestRotationMovesNoEnd(t *testing.T) {
 		dev := b.device("d")
 		api := b.platformOf(dev)
 		id := api().KeyID
-		one := b.rotate(dev, id, "2", time.Second)
+		one := b.rotate(dev, id, "2", 3*time.Second)
 		two := b.rotate(dev, id, "3", 24*time.Hour)
 		if !two.Secrets[2].ValidUntil.Equal(*one.Secrets[1].ValidUntil) || two.Secrets[1].ValidUntil.Sub(*two.Secrets[2].ValidUntil) < 23*time.Hour {
 			b.t.Errorf("%+v, then %+v", one.Secrets, two.Secrets)
@@ -175,7 +175,7 @@ func TestRotationMovesNoEnd(t *testing.T) {
 func TestRotationKeepsTheKeysExpiry(t *testing.T) {
 	onBoth(t, func(b *bench) {
 		dev := b.device("d")
-		ends := time.Now().Add(2 * time.Second).UTC().Truncate(time.Millisecond)
+		ends := time.Now().Add(3 * time.Second).UTC().Truncate(time.Millisecond)
 		spec := relay.KeySpec{ID: "lp_live_" + relay.RandomText(16), Secret: "1", AllowSHA1: true, ExpiresAt: &ends}
 		created, err := b.s.CreateKey(b.t.Context(), dev(), spec)
 		b.must(created, err)
@@ -339,9 +339,9 @@ func TestRotationInterruptsNobody(t *testing.T) {
 				}
 			})
 		}
-		for generation := 2; generation < 8; generation++ {
+		for generation := 2; generation < 7; generation++ {
 			waitUntil(b.t, func() bool {
-				_, err := b.s.RotateKey(b.t.Context(), dev(), id, fmt.Sprint(generation), 400*time.Millisecond)
+				_, err := b.s.RotateKey(b.t.Context(), dev(), id, fmt.Sprint(generation), 1500*time.Millisecond)
 				return err == nil
 			})
 			mu.Lock()
