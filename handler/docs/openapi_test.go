@@ -129,7 +129,7 @@ func TestOpenAPIHasTheLimits(t *testing.T) {
 		}
 		return s.Value
 	}
-	length := func(path string) int64 { return int64(*member(path).MaxLength) } //nolint:gosec // small
+	length := func(path string) int64 { return int64(*member(path).MaxLength) }
 	seconds := func(d time.Duration) int64 { return int64(d / time.Second) }
 	for what, tt := range map[string]struct{ shown, want int64 }{
 		"idempotencyKey":   {length("JobRequest.idempotencyKey"), relay.MaxIdempotencyKey},
@@ -145,7 +145,7 @@ func TestOpenAPIHasTheLimits(t *testing.T) {
 		"retry delay":      {int64(*member("FailRequest.delaySeconds").Max), seconds(relay.MaxRetryDelay)},
 		"grace":            {int64(*member("RotateRequest.graceSeconds").Max), seconds(relay.MaxGrace)},
 		"usual grace":      {int64(member("RotateRequest.graceSeconds").Default.(float64)), seconds(relay.DefaultGrace)},
-		"secrets":          {int64(*member("Key.secrets").MaxItems), relay.MaxSecrets}, //nolint:gosec // small
+		"secrets":          {int64(*member("Key.secrets").MaxItems), relay.MaxSecrets},
 	} {
 		if tt.shown != tt.want {
 			t.Errorf("%s: documented %d, the relay has %d", what, tt.shown, tt.want)

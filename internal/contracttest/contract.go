@@ -193,32 +193,29 @@ func texts(v any) (out []string) {
 	return out
 }
 
-// Operations are the documented operations, as "METHOD /path/{parameter}".
-func (c *Contract) Operations() []string {
-	var ids []string
-	for _, op := range c.operations {
-		ids = append(ids, op.id)
-	}
-	return ids
-}
-
-// Unproven are the operations of which no exchange was seen that succeeded.
-func (c *Contract) Unproven() []string {
+// Unproven are the documented successes that were never seen, as "METHOD
+// /path/{parameter} status", and the error codes that no operation answered.
+func (c *Contract) Unproven() (successes, codes []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var out []string
+	provoked := map[string]bool{}
 	for _, op := range c.operations {
-		good := 0
-		for status := range op.responses {
-			if status < 300 {
-				good += c.seen[op.id+" "+strconv.Itoa(status)]
+		for _, status := range slices.Sorted(maps.Keys(op.responses)) {
+			answer := op.id + " " + strconv.Itoa(status)
+			if status < 300 && c.seen[answer] == 0 {
+				successes = append(successes, answer)
+			}
+			for code := range op.responses[status].content[problemType].codes {
+				provoked[code] = provoked[code] || c.seen[answer+" "+code] > 0
 			}
 		}
-		if good == 0 {
-			out = append(out, op.id)
+	}
+	for _, code := range slices.Sorted(maps.Keys(provoked)) {
+		if !provoked[code] {
+			codes = append(codes, code)
 		}
 	}
-	return out
+	return successes, codes
 }
 
 // Unseen are the documented answers that were never seen: "operation status",

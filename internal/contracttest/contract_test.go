@@ -103,9 +103,12 @@ func TestGoodExchangesPass(t *testing.T) {
 			t.Error(fault)
 		}
 	}
-	unproven := c.Unproven()
-	if slices.Contains(unproven, "POST /api/links/fetch") || !slices.Contains(unproven, "POST /api/desktop/jobs/{id}/extend") {
-		t.Errorf("unproven: %q; a refusal proves nothing, a success does", unproven)
+	successes, codes := c.Unproven()
+	if slices.Contains(successes, "POST /api/links/fetch 202") || !slices.Contains(successes, "POST /api/links/fetch 200") || !slices.Contains(successes, "POST /api/desktop/jobs/{id}/extend 200") {
+		t.Errorf("unproven successes: %q; a refusal proves nothing, a success does", successes)
+	}
+	if slices.Contains(codes, "lease_lost") || !slices.Contains(codes, "job_final") {
+		t.Errorf("unproven codes: %q", codes)
 	}
 	unseen := c.Unseen()
 	if slices.Contains(unseen, "POST /api/desktop/jobs/{id}/extend 409 lease_lost") || !slices.Contains(unseen, "POST /api/desktop/jobs/{id}/extend 409 job_final") {

@@ -61,7 +61,7 @@ func TestDocuments(t *testing.T) {
 }
 
 // A desktop that uses the wire itself: it links, and hands a delivery back that
-// it cannot do now.
+// it cannot do now. The platform's retry after the job's end gets the result.
 func TestDesktopOnTheWire(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
@@ -76,6 +76,13 @@ func TestDesktopOnTheWire(t *testing.T) {
 	back := as[relay.Job](t, send(t, w.public(), other.acts(held, "release")), http.StatusOK)
 	if back.ID != held.JobID || back.State != relay.Queued {
 		t.Errorf("released: %+v", back)
+	}
+	offered := jobFrame(t, frames)
+	as[relay.Job](t, send(t, w.public(), other.acts(offered, "accept")), http.StatusOK)
+	as[relay.Job](t, send(t, w.public(), other.acts(offered, "complete", `"result":[]`)), http.StatusOK)
+	late := send(t, w.public(), k.fetch(jobBody("order", somewhere)))
+	if known := as[relay.Job](t, late, http.StatusOK); string(known.Result) != "[]" || late.header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("a retry after the end: %s", late.body)
 	}
 }
 
