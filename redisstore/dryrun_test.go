@@ -139,14 +139,13 @@ func TestCheckSeesThroughAStaleBacklog(t *testing.T) {
 		dev := b.device("d")
 		api := b.platformOf(dev)
 		b.limits(relay.LimitOverrides{MaxBacklog: ptr(int64(2))})
-		brief := request("brief")
-		brief.Expiry = 2 * time.Second
 		lasting := request("lasting")
 		lasting.Expiry = relay.DefaultExpiry
 		b.must(b.s.Admit(b.t.Context(), api(), lasting))
-		b.must(b.s.Admit(b.t.Context(), api(), brief))
+		b.admit(api(), "brief")
 		b.tried(rdb, api(), request("k"), relay.BacklogFull)
-		waitUntil(b.t, func() bool { return b.err(b.s.Check(b.t.Context(), api(), request("k"))) == nil }) // the brief one is due and expired
+		b.expires(rdb, "brief")
+		b.must(b.s.Check(b.t.Context(), api(), request("k")))
 		b.limits(relay.LimitOverrides{MaxBacklog: ptr(int64(1))})
 		b.tried(rdb, api(), request("k"), relay.BacklogFull) // that one place is not enough
 		b.limits(relay.LimitOverrides{MaxBacklog: ptr(int64(2))})

@@ -78,14 +78,28 @@ func (b *bench) retentionEnds(rdb *redis.Client) {
 			b.must(rdb.Del(ctx, key).Result())
 			continue
 		}
-		head, body, _ := strings.Cut(rdb.Get(ctx, key).Val(), "\n")
-		f := strings.Fields(head)
-		f[2] = "1" // its lifetime
-		b.must(rdb.Set(ctx, key, strings.Join(f, " ")+"\n"+body, redis.KeepTTL).Result())
+		b.shortens(rdb, key)
 	}
 	for _, key := range rdb.ZRange(ctx, b.key(":d"), 0, -1).Val() {
 		b.must(rdb.ZAdd(ctx, b.key(":d"), redis.Z{Score: 1, Member: key}).Result())
 	}
+}
+
+// shortens gives a job's record a lifetime that is over.
+func (b *bench) shortens(rdb *redis.Client, jobKey string) {
+	b.t.Helper()
+	head, body, _ := strings.Cut(rdb.Get(b.t.Context(), jobKey).Val(), "\n")
+	f := strings.Fields(head)
+	f[2] = "1" // its lifetime
+	b.must(rdb.Set(b.t.Context(), jobKey, strings.Join(f, " ")+"\n"+body, redis.KeepTTL).Result())
+}
+
+// expires lets a job that is in due expire now.
+func (b *bench) expires(rdb *redis.Client, idempotencyKey string) {
+	b.t.Helper()
+	jobKey := b.key(":j:" + relay.JobRef(b.account, idempotencyKey))
+	b.shortens(rdb, jobKey)
+	b.must(rdb.ZAddXX(b.t.Context(), b.key(":d"), redis.Z{Score: 1, Member: jobKey}).Result())
 }
 
 // entriesAge gives the entries of the account's stream, none of them delivered,

@@ -241,7 +241,7 @@ func TestRotationsAtOnce(t *testing.T) {
 		api := b.platformOf(dev)
 		id := api().KeyID
 		var mu sync.Mutex
-		told := []string{"secret"}
+		told, unanswered := []string{"secret"}, []string{}
 		together(6, func(i int) {
 			secret := fmt.Sprint("secret ", i)
 			_, err := stores[i%2].RotateKey(context.Background(), dev(), id, secret, 0)
@@ -250,20 +250,22 @@ func TestRotationsAtOnce(t *testing.T) {
 			switch {
 			case err == nil:
 				told = append(told, secret)
-			case relay.CodeOf(err) != relay.StoreUnavailable: // the others were faster every time
+			case relay.CodeOf(err) == relay.StoreUnavailable: // the others were faster every time, or the machine is busy
+				unanswered = append(unanswered, secret)
+			default:
 				b.t.Error(err)
 			}
 		})
-		newest := len(told)
 		fresh := open(b.t, b.url)
 		texts, ids := secrets(b.t, fresh, id)
+		newest := relay.SecretGeneration(ids[0])
 		for i, secret := range texts {
-			if ids[i] != relay.SecretID(id, newest-i) || !slices.Contains(told, secret) {
+			if ids[i] != relay.SecretID(id, newest-i) || !slices.Contains(append(told, unanswered...), secret) {
 				b.t.Errorf("%v were told, and %v %v are known", told, ids, texts)
 			}
 		}
-		if newest < 2 || len(texts) != min(newest, 3) {
-			b.t.Errorf("%v were told, and %v are known", told, texts)
+		if newest < len(told) || newest > len(told)+len(unanswered) || len(texts) != min(newest, 3) {
+			b.t.Errorf("%v were told, and %v %v are known", told, ids, texts)
 		}
 		b.must(fresh.Quota(b.t.Context(), by(api(), newest)))
 		for generation := 1; generation < newest; generation++ {
