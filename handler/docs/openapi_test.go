@@ -151,6 +151,11 @@ func TestOpenAPIHasTheLimits(t *testing.T) {
 			t.Errorf("%s: documented %d, the relay has %d", what, tt.shown, tt.want)
 		}
 	}
+	for code, want := range map[relay.Code]float64{relay.BodyTooLarge: relay.MaxFetchBody, relay.HeadersTooLarge: relay.MaxHeaderBytes} {
+		if shown := load(t).Components.Examples[string(code)].Value.Value.(map[string]any)["limit"]; shown != want {
+			t.Errorf("%s: the example's limit is %v, the relay's %v", code, shown, want)
+		}
+	}
 	parameters := load(t).Components.Parameters
 	if wait := parameters["wait"].Value.Schema.Value.Max; int64(*wait) != seconds(relay.MaxWait) {
 		t.Errorf("wait: documented %v", *wait)
