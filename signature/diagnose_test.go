@@ -190,7 +190,9 @@ func publicKeys(keyID string) []string {
 	keys = append(keys, signature.WrongKeys("")...)
 	keys = append(keys, signature.WrongKeys("lps_")...)
 	keys = append(keys, signature.WrongKeys(keyID)...)
-	return append(keys, signature.WrongKeys(signature.Decoy)...)
+	keys = append(keys, signature.WrongKeys(signature.Decoy)...)
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // A stranger who knows the key id and this source code signs every text that
@@ -199,7 +201,7 @@ func publicKeys(keyID string) []string {
 func TestStrangersAreToldNothing(t *testing.T) {
 	shapes := map[string]bool{}
 	for _, w := range wrongs(t) {
-		shape := fmt.Sprint(w.Scheme, w.Creates, w.Body == "", len(w.Headers[signature.HeaderSignature]) > 0 && strings.HasPrefix(w.Headers[signature.HeaderSignature][0], "v2="))
+		shape := fmt.Sprint(w.Scheme, w.Creates, len(w.Headers[signature.HeaderSignature]) > 0 && strings.HasPrefix(w.Headers[signature.HeaderSignature][0], "v2="))
 		if shapes[shape] {
 			continue // of each sort of request, one
 		}
