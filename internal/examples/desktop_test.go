@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -195,7 +194,7 @@ func TestDesktopReconnects(t *testing.T) {
 	d := first.link(t, `"plan":"business"`)
 	p := d.platform(t)
 	p.url = second.public
-	balancer := newHop(t, first.public)
+	balancer := newHop(t, first.public, mischief{})
 	c := d.desktop(t, balancer.URL)
 	c.says(t, "connected: ", 1)
 
@@ -219,8 +218,7 @@ func TestDesktopWatchesPings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	d := w.link(t, `"plan":"business"`)
-	h := newHop(t, w.public)
-	h.stream = func(body io.ReadCloser) io.ReadCloser { return &promise{ReadCloser: body} }
+	h := newHop(t, w.public, mischief{stream: func(body io.ReadCloser) io.ReadCloser { return &promise{ReadCloser: body} }})
 	c := d.desktop(t, h.URL)
 	c.says(t, "disconnected: heard nothing for 3 s", 1)
 	c.says(t, "\nconnected: ", 1)
@@ -229,13 +227,14 @@ func TestDesktopWatchesPings(t *testing.T) {
 // promise changes the interval in the hello frame, which comes in one piece.
 type promise struct {
 	io.ReadCloser
-	made atomic.Bool
+	made bool
 }
 
 func (p *promise) Read(b []byte) (int, error) {
 	n, err := p.ReadCloser.Read(b)
-	if p.made.Swap(true) {
+	if p.made {
 		return n, err
 	}
+	p.made = true
 	return copy(b, bytes.Replace(b[:n], []byte(`"pingSeconds":15`), []byte(`"pingSeconds":1`), 1)), err
 }

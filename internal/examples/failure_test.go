@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"linkrelay/relay"
 	"linkrelay/signature"
 )
 
@@ -34,8 +36,7 @@ func TestDiagnosis(t *testing.T) {
 	key := w.link(t, `"plan":"business"`).key(t)
 	each(t, func(t *testing.T, language string) {
 		for _, scheme := range []string{"link-peeler", "link-peeler-v1", "iklim"} { // signed-query signs no body
-			h := newHop(t, w.public)
-			h.change = func(_ *http.Request, body []byte) []byte { return append(body, '\n') }
+			h := newHop(t, w.public, mischief{change: func(_ *http.Request, body []byte) []byte { return append(body, '\n') }})
 			e := example{language, scheme, h.URL, key}
 			p := e.fails(t, "401 signature_invalid", []string{"diagnosis: "}, submit...)
 			if p.Diagnosis == "" {
@@ -52,11 +53,10 @@ func TestStale(t *testing.T) {
 	key := w.link(t, `"plan":"business"`).key(t)
 	each(t, func(t *testing.T, language string) {
 		for _, scheme := range []string{"link-peeler", "iklim"} {
-			h := newHop(t, w.public)
-			h.change = func(_ *http.Request, body []byte) []byte {
-				time.Sleep(1100 * time.Millisecond) // later than this relay allows
+			h := newHop(t, w.public, mischief{change: func(_ *http.Request, body []byte) []byte {
+				time.Sleep(2100 * time.Millisecond) // longer than this relay allows, whatever part of a second was cut off
 				return body
-			}
+			}})
 			p := example{language, scheme, h.URL, key}.fails(t, "401 timestamp_out_of_window", nil, "quota")
 			if p.ServerTime == 0 || p.ReceivedTimestamp == "" || p.MaxSkewSeconds != 1 {
 				t.Errorf("%s: %+v", scheme, p)
@@ -73,57 +73,77 @@ func TestReplayed(t *testing.T) {
 	key := w.link(t, `"plan":"business"`).key(t)
 	each(t, func(t *testing.T, language string) {
 		for _, scheme := range []string{"link-peeler", "iklim"} { // signed-query has no nonce
-			h := newHop(t, w.public)
-			h.change = func(r *http.Request, body []byte) []byte {
-				first, err := http.NewRequestWithContext(r.Context(), r.Method, w.public+r.RequestURI, nil)
-				if err != nil {
-					t.Error(err)
-					return body
-				}
-				first.Header = r.Header.Clone()
-				response, err := http.DefaultClient.Do(first)
-				if err != nil {
-					t.Error(err)
-					return body
-				}
-				defer response.Body.Close()
-				if response.StatusCode != http.StatusOK {
-					t.Errorf("the first one is answered %s", response.Status)
-				}
+			h := newHop(t, w.public, mischief{change: func(r *http.Request, body []byte) []byte {
+				passOn(t, w.public, r)
 				return body
-			}
+			}})
 			example{language, scheme, h.URL, key}.fails(t, "409 nonce_replayed", nil, "quota")
 		}
 	})
+}
+
+// passOn sends a copy of a request without body, which must pass.
+func passOn(t *testing.T, to string, r *http.Request) {
+	first, err := http.NewRequestWithContext(r.Context(), r.Method, to+r.RequestURI, nil)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	first.Header = r.Header.Clone()
+	response, err := http.DefaultClient.Do(first)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("the first one is answered %s", response.Status)
+	}
 }
 
 // After 429 the identical request goes again, and passes.
 func TestRateLimited(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	all(t, func(t *testing.T, language, scheme string) {
-		d := w.link(t, `"plan":"business","limits":{"perMinute":60}`) // one a second after the first 60
+	each(t, func(t *testing.T, language string) {
+		d := w.link(t, `"plan":"business","limits":{"perMinute":20}`) // one every three seconds after the first 20
 		key := d.key(t)
-		for i := range 60 {
-			d.submits(t, key, fmt.Sprint("job ", i))
-		}
-		h := newHop(t, w.public)
-		example{language, scheme, h.URL, key}.succeeds(t, submit...)
+		var once sync.Once
+		h := newHop(t, w.public, mischief{change: func(_ *http.Request, body []byte) []byte {
+			once.Do(func() { d.fill(t, key) }) // now, lest there is room again when an example has started
+			return body
+		}})
+		example{language, "link-peeler", h.URL, key}.succeeds(t, submit...)
 		h.resentIdentically(t, http.StatusTooManyRequests)
 	})
 }
 
-// What the relay wants to be left alone for too long is not sent again: its
-// refusal is shown at once.
+// fill makes jobs until the relay takes no more.
+func (d device) fill(t *testing.T, key credentials) {
+	for i := range 100 {
+		err := d.submits(t, key, fmt.Sprint("job ", i))
+		if relay.CodeOf(err) == relay.RateLimited {
+			return
+		} else if err != nil {
+			t.Errorf("job %d: %v", i, err)
+		}
+	}
+	t.Error("there is no limit")
+}
+
+// When the relay wants to be left alone for longer than a signature is good
+// for, its refusal is shown at once.
 func TestQuotaExceeded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	d := w.link(t, `"plan":"business","limits":{"perMonth":1}`)
 	key := d.key(t)
-	d.submits(t, key, "the one")
-	all(t, func(t *testing.T, language, scheme string) {
-		h := newHop(t, w.public)
-		example{language, scheme, h.URL, key}.fails(t, "429 quota_exceeded", nil, submit...)
+	if err := d.submits(t, key, "the one"); err != nil {
+		t.Fatal(err)
+	}
+	each(t, func(t *testing.T, language string) {
+		h := newHop(t, w.public, mischief{})
+		example{language, "link-peeler", h.URL, key}.fails(t, "429 quota_exceeded", nil, submit...)
 		if _, statuses := h.passed(); len(statuses) != 1 {
 			t.Errorf("answered %v", statuses)
 		}
@@ -137,8 +157,7 @@ func TestUnavailable(t *testing.T) {
 	each(t, func(t *testing.T, language string) {
 		w := newWorld(t)
 		key := w.link(t, `"plan":"business"`).key(t)
-		h := newHop(t, w.public)
-		h.answered = func(int) { w.redis.Resume() }
+		h := newHop(t, w.public, mischief{answered: func(int) { w.redis.Resume() }})
 		w.redis.Pause()
 		example{language, "link-peeler", h.URL, key}.succeeds(t, submit...)
 		h.resentIdentically(t, http.StatusServiceUnavailable)
@@ -165,8 +184,7 @@ func TestLostAnswer(t *testing.T) {
 	w := newWorld(t)
 	key := w.link(t, `"plan":"business"`).key(t)
 	all(t, func(t *testing.T, language, scheme string) {
-		h := newHop(t, w.public)
-		h.lose = 1
+		h := newHop(t, w.public, mischief{lose: 1})
 		e, name := example{language, scheme, h.URL, key}, uuid.NewString()
 		var id string
 		if again := append(submit[:4:4], name); scheme == "iklim" {

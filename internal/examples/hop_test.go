@@ -12,26 +12,31 @@ import (
 	"testing"
 )
 
+// mischief is what a hop does besides passing on. Zero members do nothing.
+type mischief struct {
+	change   func(r *http.Request, body []byte) []byte // to requests
+	answered func(status int)                          // hears of answers
+	stream   func(io.ReadCloser) io.ReadCloser         // changes their bodies
+	lose     int                                       // so many answers, after the relay gave them
+}
+
 // hop stands between an example and the relay, as proxies do, and remembers
 // what went through.
 type hop struct {
 	*httptest.Server
+	mischief
 	to       atomic.Pointer[url.URL]
-	mu       sync.Mutex
+	mu       sync.Mutex // guards lose and
 	requests []seen
 	statuses []int
-	change   func(r *http.Request, body []byte) []byte // nil: nothing
-	answered func(status int)                          // nil: nobody is told
-	stream   func(io.ReadCloser) io.ReadCloser         // changes answers; nil: none
-	lose     int                                       // so many answers, after the relay gave them
 }
 
 // seen is what makes a request the identical one.
 type seen struct{ method, target, signing, body string }
 
-func newHop(t *testing.T, to string) *hop {
+func newHop(t *testing.T, to string, m mischief) *hop {
 	t.Helper()
-	h := &hop{}
+	h := &hop{mischief: m}
 	h.lead(t, to)
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(h.to.Load()) },

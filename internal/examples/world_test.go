@@ -19,8 +19,9 @@ import (
 	"linkrelay/relay"
 )
 
-// patience bounds every wait for something that must happen.
-const patience = 30 * time.Second
+// patience bounds every wait for something that must happen. It is long because
+// machines are shared, and an interpreter may take its time to start.
+const patience = 90 * time.Second
 
 const adminToken = "an-operators-token-of-tests"
 
@@ -86,12 +87,13 @@ func receive[T any](t *testing.T, from <-chan T, what string) T {
 	t.Helper()
 	select {
 	case v, open := <-from:
-		if open {
-			return v
+		if !open {
+			t.Fatalf("there will be no %s", what)
 		}
+		return v
 	case <-time.After(patience):
+		t.Fatalf("there was no %s", what)
 	}
-	t.Fatalf("there was no %s", what)
 	panic("unreachable")
 }
 
@@ -267,13 +269,11 @@ func all(t *testing.T, test func(t *testing.T, language, scheme string)) {
 }
 
 // submits makes a job, with the SDK.
-func (d device) submits(t *testing.T, key credentials, name string) {
-	t.Helper()
+func (d device) submits(t *testing.T, key credentials, name string) error {
 	p, err := client.NewPlatform(client.Options{BaseURL: d.w.public, KeyID: key.id, Secret: key.secret})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if _, err := p.Submit(t.Context(), relay.JobRequest{IdempotencyKey: name, TrackingURL: somewhere, Source: "crm", RowID: "7"}); err != nil {
-		t.Fatal(err)
-	}
+	_, err = p.Submit(t.Context(), relay.JobRequest{IdempotencyKey: name, TrackingURL: somewhere, Source: "crm", RowID: "7"})
+	return err
 }
