@@ -120,7 +120,8 @@ func occurs(doc *openapi3.T, e relay.Entry) bool {
 
 // The document's bounds are those that the relay enforces.
 func TestOpenAPIHasTheLimits(t *testing.T) {
-	schemas := load(t).Components.Schemas
+	doc := load(t)
+	schemas := doc.Components.Schemas
 	member := func(path string) *openapi3.Schema {
 		of, name, _ := strings.Cut(path, ".")
 		s := schemas[of].Value.Properties[name]
@@ -152,15 +153,15 @@ func TestOpenAPIHasTheLimits(t *testing.T) {
 		}
 	}
 	for code, want := range map[relay.Code]float64{relay.BodyTooLarge: relay.MaxFetchBody, relay.HeadersTooLarge: relay.MaxHeaderBytes} {
-		if shown := load(t).Components.Examples[string(code)].Value.Value.(map[string]any)["limit"]; shown != want {
+		if shown := doc.Components.Examples[string(code)].Value.Value.(map[string]any)["limit"]; shown != want {
 			t.Errorf("%s: the example's limit is %v, the relay's %v", code, shown, want)
 		}
 	}
-	parameters := load(t).Components.Parameters
+	parameters := doc.Components.Parameters
 	if wait := parameters["wait"].Value.Schema.Value.Max; int64(*wait) != seconds(relay.MaxWait) {
 		t.Errorf("wait: documented %v", *wait)
 	}
-	stream := load(t).Paths.Find("/api/desktop/jobs/stream").Get.Parameters.GetByInAndName("query", "maxInFlight").Schema.Value
+	stream := doc.Paths.Find("/api/desktop/jobs/stream").Get.Parameters.GetByInAndName("query", "maxInFlight").Schema.Value
 	if int(*stream.Max) != relay.MaxStreamsInFlight || stream.Default != float64(relay.DefaultInFlight) {
 		t.Errorf("maxInFlight: documented %v, default %v", *stream.Max, stream.Default)
 	}
