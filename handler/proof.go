@@ -135,9 +135,6 @@ func (h *Handler) checkSkew(c *call) error {
 // wrong signature: nobody without the secret can tell them apart.
 var errSignature = relay.NewError(relay.SignatureInvalid, "the key is unknown or the signature does not match")
 
-// sha1Diagnosis is told to whoever signed right, with the wrong algorithm.
-const sha1Diagnosis = "The signature is an HMAC-SHA1, and this key was created without allowSha1: sign with HMAC-SHA256."
-
 // verify finds the key and checks the signature over the bytes received. The
 // same HMAC work is done whether the key exists or not, and every request that
 // does not verify costs one look-up of its key: also what was remembered is looked
@@ -160,7 +157,7 @@ func (h *Handler) verify(c *call) error {
 		cred = fresh
 	}
 	if i < 0 || c.proof.SHA1 && !cred.AllowSHA1 {
-		return h.unverified(c, cred, i >= 0)
+		return h.unverified(c, cred)
 	}
 	h.throttles.remember(client(c.ip), c.proof.KeyID, c.at)
 	h.store.Used(cred, i, c.at)
@@ -208,14 +205,12 @@ func known(cred *relay.Credential, err error) (*relay.Credential, error) {
 // but those whose mistake shows that they hold the secret (CONTRACT §2,
 // Diagnosis). Looking for it costs the same for unknown keys, and is left out
 // for all when too much of it was done lately.
-func (h *Handler) unverified(c *call, cred *relay.Credential, wrongAlgorithm bool) error {
+func (h *Handler) unverified(c *call, cred *relay.Credential) error {
 	t, from := &h.throttles, client(c.ip)
 	t.failures.charge(from.withKey(t, c.proof.KeyID), c.at)
 	t.guesses.charge(from, c.at)
 	diagnosis := ""
-	if wrongAlgorithm {
-		diagnosis = sha1Diagnosis
-	} else if t.diagnoses.wait(source{}, c.at) == 0 {
+	if t.diagnoses.wait(source{}, c.at) == 0 {
 		t.diagnoses.charge(source{}, c.at)
 		r := c.g.Request
 		diagnosis = c.proof.Diagnose(cred.Secrets, r.Method, r.RequestURI, c.received())
