@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"strings"
+	"sync"
 
 	"linkrelay/handler/docs"
 	"linkrelay/relay"
@@ -47,14 +48,25 @@ func (c *call) htmlPage(html []byte, ok bool) error {
 	return c.document(htmlType, html, ok)
 }
 
+var tags sync.Map // by the address of a document: documents are few and never change
+
+func tagOf(document []byte) string {
+	if tag, ok := tags.Load(&document[0]); ok {
+		return tag.(string)
+	}
+	sum := sha256.Sum256(document)
+	tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	tags.Store(&document[0], tag)
+	return tag
+}
+
 // document answers with what never changes while the process runs. Browsers
 // and tools may keep it and ask whether it is still the same.
 func (c *call) document(contentType []string, body []byte, ok bool) error {
 	if !ok {
 		return relay.NewError(relay.NotFound, "there is no such document; /docs lists what there is")
 	}
-	sum := sha256.Sum256(body)
-	tag := `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
+	tag := tagOf(body)
 	h := c.g.Writer.Header()
 	h["Cache-Control"] = revisited
 	h["Etag"] = []string{tag}

@@ -126,12 +126,16 @@ func flaws(k key) map[string]flaw {
 // do not verify get one and the same answer.
 func TestBadSignaturesWriteNothing(t *testing.T) {
 	w := newWorld(t, 2, "RELAY_TRUSTED_PROXIES=127.0.0.1")
-	k := w.account("").link("desktop").key(client.KeySpec{})
+	a := w.account("")
+	k := a.link("desktop").key(client.KeySpec{})
 	for _, r := range w.replicas { // both have seen the good key
 		if got := send(t, r.public, k.fetch(jobBody("good", somewhere))); got.status != http.StatusAccepted {
 			t.Fatalf("%d %s", got.status, got.body)
 		}
 	}
+	eventually(t, "both uses of the good key are written", func() bool {
+		return strings.Contains(w.command("key", "list", a.id, "--json"), `"uses": 2`)
+	})
 	before := w.footprint()
 
 	const requests, senders = 10_000, 8
