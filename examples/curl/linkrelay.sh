@@ -99,7 +99,7 @@ sign() {
 # send sends what sign left. The answer is in status and $work/answer; status 599
 # and curl's own words if none came.
 send() {
-	set -- -sS -X "$method" -m 40 -H "@$work/headers" -D "$work/head" -o "$work/answer" -w '%{http_code}'
+	set -- -sS -g -X "$method" -m 40 -H "@$work/headers" -D "$work/head" -o "$work/answer" -w '%{http_code}'
 	[ ! -s "$work/body" ] || set -- "$@" --data-binary "@$work/body"
 	: >"$work/answer" && : >"$work/head"
 	status=$(curl "$@" "${LINKRELAY_URL%/}$target" 2>"$work/failure") || {
@@ -150,7 +150,7 @@ create() { call POST "$1" "$5" "$2" "$3" "$4"; }
 # wait_for reads a job until it is final, which it is when it expires at the latest.
 wait_for() {
 	while :; do
-		call GET "/api/links/jobs/$1?wait=25"
+		call GET "/api/links/jobs/$(encode "$1")?wait=25"
 		case $(member state) in succeeded | dead | cancelled | expired) return ;; esac
 		sleep 1 # a relay that is shutting down answers at once
 	done
@@ -169,7 +169,7 @@ main() {
 	submit[45]) create /api/links/fetch "$2" "$3" "$4" "${5:-$(uuid)}" ;;
 	verify[45]) create /api/links/verify "$2" "$3" "$4" "${5:-$(uuid)}" ;;
 	wait2) wait_for "$2" ;;
-	cancel2) call DELETE "/api/links/jobs/$2" ;;
+	cancel2) call DELETE "/api/links/jobs/$(encode "$2")" ;;
 	find2) call GET "/api/links/jobs?idempotencyKey=$(encode "$2")" ;;
 	quota1) call GET /api/links/quota ;;
 	*)

@@ -180,7 +180,12 @@ func (p *platform) query(now time.Time, j *job) string {
 	return query.Encode()
 }
 
-var client = &http.Client{Timeout: 40 * time.Second} // longer than the relay holds an answer
+var client = &http.Client{
+	Timeout: 40 * time.Second, // longer than the relay holds an answer
+	CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse // the signature is for this address only
+	},
+}
 
 // answer is what came back. Status 599: nothing did.
 type answer struct {

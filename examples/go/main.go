@@ -31,13 +31,15 @@ var schemes = []string{"link-peeler", "link-peeler-v1", "iklim", "signed-query"}
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	var out bytes.Buffer
 	answer, err := run(ctx, os.Args[1:])
+	if err == nil {
+		err = json.Indent(&out, answer, "", "  ")
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, explain(err))
 		os.Exit(1)
 	}
-	var out bytes.Buffer
-	_ = json.Indent(&out, answer, "", "  ") // it is JSON, or run would have failed
 	fmt.Fprintln(os.Stdout, &out)
 }
 

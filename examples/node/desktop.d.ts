@@ -31,5 +31,5 @@ export type Work = (job: Delivery, context: { signal: AbortSignal }) => unknown;
  */
 export function runDesktop(options: DesktopOptions, work: Work): Promise<void>;
 
-/** Reads server-sent events from a fetch body, with their data as JSON. */
-export function frames(body: ReadableStream<Uint8Array>): AsyncGenerator<{ event: string; data: unknown }>;
+/** Reads server-sent events from the reader of a fetch body, with their data as JSON. */
+export function frames(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncGenerator<{ event: string; data: unknown }>;

@@ -1,7 +1,7 @@
 // Works off jobs as a linked desktop, with nothing but Node: reads the stream,
 // accepts, works, keeps the lease alive, reports, and connects again.
 import { setTimeout as sleep } from "node:timers/promises";
-import { Problem, send, signed } from "./index.js";
+import { Problem, send, signed, why } from "./index.js";
 
 const FIRST_FRAME = 20; // seconds; later frames must follow within three times hello's pingSeconds
 const MAX_FRAME = 64 * 1024; // characters
@@ -60,7 +60,7 @@ class Desktop {
         asked = await this.#follow(() => { failures = 0; });
       } catch (reason) {
         if (HOPELESS.includes(reason.code)) throw reason;
-        this.#log(`disconnected: ${reason.message}`);
+        this.#log(`disconnected: ${why(reason)}`);
       }
       const pause = Math.max(asked, Math.random() * Math.min(30_000, 1000 * 2 ** failures));
       await sleep(pause, undefined, { signal }).catch(() => {});
@@ -75,11 +75,9 @@ class Desktop {
     const watchdog = new Watchdog(connection);
     try {
       watchdog.expect(FIRST_FRAME);
-      const { url, ...init } = signed(this.#options, "GET", `/api/desktop/jobs/stream?maxInFlight=${this.#maxInFlight}`);
-      const response = await fetch(url, { ...init, signal: connection.signal });
-      if (response.status !== 200) throw new Problem(response.status, await response.text());
+      const reader = await this.#open(connection.signal);
       let hello;
-      for await (const { event, data } of frames(response.body)) {
+      for await (const { event, data } of frames(reader)) {
         if (event === "hello") {
           hello = data;
           greeted();
@@ -93,11 +91,25 @@ class Desktop {
         if (event === "bye" && data.code === "device_removed") throw Object.assign(new Error("the device was removed"), data);
         if (event === "bye") return data.retryAfterMs;
       }
+      connection.signal.throwIfAborted();
       return 0;
+    } catch (reason) {
+      throw connection.signal.reason ?? reason; // why it was ended says more than the read error that this caused
     } finally {
+      connection.abort();
       watchdog.rest();
       this.#stopping.signal.removeEventListener("abort", hangUp);
     }
+  }
+
+  async #open(signal) {
+    const { url, ...init } = signed(this.#options, "GET", `/api/desktop/jobs/stream?maxInFlight=${this.#maxInFlight}`);
+    const response = await fetch(url, { ...init, signal });
+    if (response.status !== 200) throw new Problem(response.status, await response.text());
+    const reader = response.body.getReader();
+    // fetch itself may forget the signal once its answer has begun (nodejs/undici has it in weak references).
+    signal.addEventListener("abort", () => reader.cancel().catch(() => {}));
+    return reader;
   }
 
   // What is not accepted within hello's offerSeconds goes to another desktop.
@@ -121,7 +133,7 @@ class Desktop {
       clearInterval(beat);
       if (this.#stopping.signal.aborted) return this.#act(job, "release").then(() => "given back");
       if (controller.signal.aborted) return String(controller.signal.reason.message);
-      return this.#report(job, "fail", { error: String(reason?.message || reason), retryable: reason?.retryable !== false });
+      return this.#report(job, "fail", { error: reason instanceof Error ? why(reason) : String(reason), retryable: reason?.retryable !== false });
     } finally {
       clearInterval(beat);
     }
@@ -171,11 +183,12 @@ class Watchdog {
   }
 }
 
-/** Reads server-sent events (WHATWG HTML §9.2.6) from a fetch body, with their data as JSON. */
-export async function* frames(body) {
+/** Reads server-sent events (WHATWG HTML §9.2.6) from the reader of a fetch body, with their data as JSON. */
+export async function* frames(reader) {
+  const decoder = new TextDecoder();
   let text = "", event = "", data = "";
-  for await (const chunk of body.pipeThrough(new TextDecoderStream())) {
-    const lines = (text + chunk).split(/\r?\n/);
+  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+    const lines = (text + decoder.decode(chunk.value, { stream: true })).split(/\r?\n/);
     text = lines.pop(); // not ended yet
     for (const line of lines) {
       if (line.startsWith("event:")) event = line.slice(6).trim();

@@ -45,7 +45,7 @@ export class Platform {
   /** Reads a job until it is final, which it is when it expires at the latest. */
   async wait(jobId) {
     for (;;) {
-      const job = await this.#call("GET", `/api/links/jobs/${jobId}?wait=25`);
+      const job = await this.#call("GET", `/api/links/jobs/${encodeURIComponent(jobId)}?wait=25`);
       if (FINAL.includes(job.state)) return job;
       await sleep(1000); // a relay that is shutting down answers at once
     }
@@ -60,7 +60,7 @@ export class Platform {
   }
 
   cancel(jobId) {
-    return this.#call("DELETE", `/api/links/jobs/${jobId}`);
+    return this.#call("DELETE", `/api/links/jobs/${encodeURIComponent(jobId)}`);
   }
 
   #call(method, target, job) {
@@ -102,8 +102,13 @@ async function exchange({ url, signal, ...init }) {
     const response = await fetch(url, { redirect: "manual", signal: AbortSignal.timeout(40_000), ...init });
     return { status: response.status, retryAfter: Number(response.headers.get("retry-after")), text: await response.text() };
   } catch (reason) {
-    return { status: 599, text: String(reason.cause ?? reason) };
+    return { status: 599, text: why(reason) };
   }
+}
+
+// What fetch failed with: its own message only says that it did.
+export function why({ message, cause }) {
+  return cause?.message || cause?.code || message;
 }
 
 /** Returns what fetch takes for one request, which may be sent for GOOD_FOR seconds. */

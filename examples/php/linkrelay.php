@@ -87,7 +87,7 @@ final class Platform
     public function wait(string $jobId): array
     {
         while (true) {
-            $job = $this->call('GET', "/api/links/jobs/$jobId?wait=25");
+            $job = $this->call('GET', '/api/links/jobs/' . rawurlencode($jobId) . '?wait=25');
             if (in_array($job['state'], FINAL_STATES, true)) {
                 return $job;
             }
@@ -107,7 +107,7 @@ final class Platform
 
     public function cancel(string $jobId): array
     {
-        return $this->call('DELETE', "/api/links/jobs/$jobId");
+        return $this->call('DELETE', '/api/links/jobs/' . rawurlencode($jobId));
     }
 
     /** The four values of a job, in the order that signQuery signs. iklim wants a UUID, the others any text. */

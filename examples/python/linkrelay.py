@@ -20,7 +20,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 SCHEMES = ("link-peeler", "link-peeler-v1", "iklim", "signed-query")
 FINAL = ("succeeded", "dead", "cancelled", "expired")
@@ -83,7 +83,7 @@ class Platform:
     def wait(self, job_id):
         """Reads a job until it is final, which it is when it expires at the latest."""
         while True:
-            job = self._call("GET", f"/api/links/jobs/{job_id}?wait=25")
+            job = self._call("GET", f"/api/links/jobs/{quote(job_id, safe='')}?wait=25")
             if job["state"] in FINAL:
                 return job
             time.sleep(1)  # a relay that is shutting down answers at once
@@ -95,7 +95,7 @@ class Platform:
         return self._call("GET", "/api/links/quota")
 
     def cancel(self, job_id):
-        return self._call("DELETE", f"/api/links/jobs/{job_id}")
+        return self._call("DELETE", f"/api/links/jobs/{quote(job_id, safe='')}")
 
     def _call(self, method, target, job=None):
         """Sends a request until it is answered for good.
@@ -163,10 +163,20 @@ def job_of(tracking_url, source, row_id, idempotency_key):
             "trackingUrl": tracking_url, "source": source, "rowId": row_id}  # in the order that sign_query signs
 
 
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The signature is for this address only."""
+
+    def redirect_request(self, *_):
+        return None
+
+
+OPENER = urllib.request.build_opener(NoRedirect)
+
+
 def send(request):
     """Returns status, headers and text. Status 599: no answer came."""
     try:
-        with urllib.request.urlopen(request, timeout=40) as answer:
+        with OPENER.open(request, timeout=40) as answer:
             return answer.status, answer.headers, answer.read().decode()
     except urllib.error.HTTPError as answer:
         return answer.code, answer.headers, answer.read().decode()

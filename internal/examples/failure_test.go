@@ -3,7 +3,9 @@ package examples_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -203,12 +205,29 @@ func TestLostAnswer(t *testing.T) {
 	})
 }
 
+// A signature is for one address: a redirect is not followed, but shown.
+func TestRedirected(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key := w.link(t, `"plan":"business"`).key(t)
+	moved := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		http.Redirect(rw, r, w.public+r.RequestURI, http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(moved.Close)
+	each(t, func(t *testing.T, language string) {
+		out := example{language, "link-peeler", moved.URL, key}.run(t, "quota")
+		if want := "307 no_answer_of_the_relay: "; out.code != 1 || out.stdout != "" || !strings.HasPrefix(out.stderr, want) {
+			t.Errorf("exit %d\n%s%s", out.code, out.stdout, out.stderr)
+		}
+	})
+}
+
 // Where there is no relay at all, that is said.
 func TestNoAnswer(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, language string) {
 		out := example{language, "link-peeler", "http://127.0.0.1:1", credentials{"lp_live_x", "lps_x"}}.run(t, "quota")
-		if want := "599 no_answer_of_the_relay: "; out.code != 1 || out.stdout != "" || len(out.stderr) < len(want)+10 || out.stderr[:len(want)] != want {
+		if want := "599 no_answer_of_the_relay: "; out.code != 1 || out.stdout != "" || len(out.stderr) < len(want)+10 || !strings.HasPrefix(out.stderr, want) {
 			t.Errorf("exit %d\n%s%s", out.code, out.stdout, out.stderr)
 		}
 	})

@@ -22,7 +22,7 @@ function pieces(bytes, length) {
 
 async function read(body) {
   const all = [];
-  for await (const frame of frames(body)) all.push(frame);
+  for await (const frame of frames(body.getReader())) all.push(frame);
   return all;
 }
 
