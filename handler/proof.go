@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"linkrelay/relay"
@@ -26,7 +27,8 @@ type credentialStore interface {
 // detectScheme finds out how the request means to be signed. It comes first of
 // all, for every refusal of a platform's call has the form of its scheme.
 func detectScheme(c *call) error {
-	if c.route.auth == apiKey {
+	elsewhere := c.route.method == "" && strings.HasPrefix(c.g.Request.URL.Path, "/api/links/") // 404 or 405
+	if c.route.auth == apiKey || elsewhere {
 		c.scheme = signature.Detect(c.g.Request.Header, c.g.Request.RequestURI)
 	}
 	return nil
@@ -64,21 +66,27 @@ func (c *call) claimedKey() string {
 	return ""
 }
 
-// checkThrottle refuses callers that failed too often, before anything of
-// theirs is looked at. It reads memory only. A client that guesses is slowed
-// down for every key but those that verified from its own address: whether a
-// key exists makes no difference.
+// checkThrottle refuses callers that failed too often with a key, before
+// anything of theirs is looked at. It reads memory only, and whether the key
+// exists makes no difference.
 func (h *Handler) checkThrottle(c *call) error {
-	t, from, keyID := &h.throttles, client(c.ip), c.claimedKey()
-	if wait := t.failures.wait(from.withKey(t, keyID), c.at); wait > 0 {
+	t := &h.throttles
+	if wait := t.failures.wait(client(c.ip).withKey(t, c.claimedKey()), c.at); wait > 0 {
 		return throttled(wait)
 	}
-	if wait := t.guesses.wait(from, c.at); wait > 0 {
-		if _, known := t.verified.get(from.withKey(t, keyID)); !known {
-			return throttled(wait)
-		}
-	}
 	return nil
+}
+
+// heldOff returns how long a client that guesses must wait, 0 if it need not,
+// and whether its key is looked up all the same: one that verified from its
+// address is, for others may be behind that. Its clock is that of now, because a
+// body may have taken long to arrive and others failed meanwhile.
+func (h *Handler) heldOff(c *call) (wait time.Duration, exempt bool) {
+	t, from := &h.throttles, client(c.ip)
+	if wait = t.guesses.wait(from, h.Clock()); wait > 0 {
+		_, exempt = t.verified.get(from.withKey(t, c.proof.KeyID))
+	}
+	return wait, exempt
 }
 
 var headerCodes = map[signature.HeaderFault]relay.Code{
@@ -139,14 +147,21 @@ var errSignature = relay.NewError(relay.SignatureInvalid, "the key is unknown or
 // same HMAC work is done whether the key exists or not, and every request that
 // does not verify costs one look-up of its key: also what was remembered is looked
 // up then, for a secret may have been made since.
+//
+// Who guesses gets no look-up, but else the same: the work and, instead of the
+// refusal, the wait. So it does not learn which keys verify from its address.
 func (h *Handler) verify(c *call) error {
-	cred, remembered, err := h.credential(c)
-	if err != nil {
-		return err
+	held, exempt := h.heldOff(c)
+	cred, remembered := nobody, false
+	if held == 0 || exempt {
+		var err error
+		if cred, remembered, err = h.credential(c); err != nil {
+			return err
+		}
 	}
 	r := c.g.Request
 	i := c.proof.Verify(cred.Secrets, r.Method, r.RequestURI, c.received())
-	if i < 0 && remembered {
+	if i < 0 && remembered && held == 0 {
 		fresh, err := known(h.store.FreshCredential(c.ctx(), c.proof.KeyID))
 		if err != nil {
 			return err
@@ -156,7 +171,13 @@ func (h *Handler) verify(c *call) error {
 		}
 		cred = fresh
 	}
-	if i < 0 || c.proof.SHA1 && !cred.AllowSHA1 {
+	switch failed := i < 0 || c.proof.SHA1 && !cred.AllowSHA1; {
+	case failed && held > 0:
+		if exempt && !remembered { // each look-up is bounded, also of a key that is gone
+			h.throttles.failures.charge(client(c.ip).withKey(&h.throttles, c.proof.KeyID), c.at)
+		}
+		return throttled(held)
+	case failed:
 		return h.unverified(c, cred)
 	}
 	h.throttles.remember(client(c.ip), c.proof.KeyID, c.at)
@@ -211,7 +232,9 @@ func (h *Handler) unverified(c *call, cred *relay.Credential) error {
 	t.guesses.charge(from, c.at)
 	diagnosis := ""
 	if t.diagnoses.wait(source{}, c.at) == 0 {
-		t.diagnoses.charge(source{}, c.at)
+		for range 1 + len(c.received())/(relay.MaxFetchBody+1) { // a desktop's body may be several times as large
+			t.diagnoses.charge(source{}, c.at)
+		}
 		r := c.g.Request
 		diagnosis = c.proof.Diagnose(cred.Secrets, r.Method, r.RequestURI, c.received())
 	}

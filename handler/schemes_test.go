@@ -104,6 +104,14 @@ func TestIklimProblems(t *testing.T) {
 		})
 	}
 	wantProblem(t, do(h.Public(), asIklim("GET", "/api/desktop/keys", "")), relay.HeaderMissing)
+	for code, r := range map[relay.Code]*http.Request{
+		relay.NotFound: asIklim("GET", "/api/links/nothing", ""), relay.MethodNotAllowed: asIklim("PUT", "/api/links/quota", ""),
+	} {
+		w := do(h.Public(), r)
+		if wantProblem(t, w, code); !strings.Contains(w.Body.String(), `"path":"`+r.URL.Path+`"`) {
+			t.Errorf("%s: %s", code, w.Body)
+		}
+	}
 }
 
 func TestSignedQueryCreates(t *testing.T) {

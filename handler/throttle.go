@@ -15,7 +15,7 @@ import (
 const (
 	failureBurst, failureEvery = 20, time.Second            // failed authentications, per client and key id
 	guessBurst, guessEvery     = 50, 100 * time.Millisecond // the same, per client, whatever the key
-	diagnosisBurst             = 200                        // searches for the mistake behind a failure, of all clients: up to a few ms each
+	diagnosisBurst             = 200                        // searches for the mistake behind a failure, of all clients: up to a few ms for each 16 KiB of body
 	diagnosisEvery             = 10 * time.Millisecond
 	linkBurst, linkEvery       = 20, 2 * time.Second // attempts to link a device, per client
 	operatorBurst              = 20                  // wrong operator tokens, per client
