@@ -22,7 +22,7 @@ test: tools ## run all tests, with the race detector, against a real redis-serve
 	go test -race ./...
 
 .PHONY: tools
-tools: ## install what the tests run (redis-server, node, python3, curl, openssl, chromium), where missing
+tools: ## install what the tests run (redis-server, node, python3, php, chromium and the like), where missing
 	sh scripts/ensure-test-tools
 
 .PHONY: bench

@@ -54,7 +54,7 @@ func build(m *testing.M) int {
 	}
 	languages["go"] = []string{binary}
 	flag.Parse()
-	if err := flag.Set("test.parallel", "4"); err != nil { // they mostly wait
+	if err := flag.Set("test.parallel", "6"); err != nil { // they mostly wait
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
