@@ -107,6 +107,7 @@ func parseProof(c *call) error {
 	default: // a device has no other
 		c.proof, fault = signature.ParseLinkPeeler(r.Header)
 	}
+	c.proof.Host = c.g.Request.Host
 	if fault != nil {
 		e := relay.NewError(headerCodes[fault.Kind], fault.Header+fault.Parameter+" "+fault.Reason)
 		if e.Header = fault.Header; fault.Parameter != "" {

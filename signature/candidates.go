@@ -101,6 +101,9 @@ func (c *candidates) iklim(p *Proof, method, target string) {
 func (c *candidates) target(p *Proof, method, target string) {
 	path, _, _ := strings.Cut(target, "?")
 	c.add(pathWithoutQuery, p.appendHead(nil, method, path), c.body)
+	for _, scheme := range []string{"https://", "http://"} {
+		c.add(wholeURL, p.appendHead(nil, method, scheme+p.Host+target), c.body)
+	}
 	if decoded, err := url.PathUnescape(target); err == nil {
 		c.add(targetDecoded, p.appendHead(nil, method, decoded), c.body)
 	}
@@ -120,6 +123,10 @@ func (c *candidates) bodies() {
 	c.add(bodyMissing, c.head, nil)
 	c.add(bodyTrimmed, c.head, bytes.TrimSpace(c.body))
 	c.add(lineBreakAtEnd, c.head, append(slices.Clone(c.body), '\n'))
+	c.add(lineBreakAtEnd, c.head, append(slices.Clone(c.body), "\r\n"...))
+	unix := bytes.ReplaceAll(c.body, []byte("\r\n"), []byte("\n"))
+	c.add(bodyLineEnds, c.head, unix)
+	c.add(bodyLineEnds, c.head, bytes.ReplaceAll(unix, []byte("\n"), []byte("\r\n")))
 	document, ok := readJSON(c.body)
 	if !ok {
 		return
@@ -127,6 +134,12 @@ func (c *candidates) bodies() {
 	var compact bytes.Buffer
 	_ = json.Compact(&compact, c.body) // keeps the escapes that were sent; valid, so there is no error
 	c.add(bodyCompact, c.head, compact.Bytes())
+	for _, indent := range []string{"  ", "    "} {
+		var file bytes.Buffer
+		_ = json.Indent(&file, compact.Bytes(), "", indent)
+		c.add(bodyIndented, c.head, file.Bytes())
+		c.add(bodyIndented, c.head, append(slices.Clone(file.Bytes()), '\n'))
+	}
 	for _, r := range rewritings {
 		c.add(r.mistake, c.head, r.style.write(nil, document))
 	}
@@ -151,8 +164,13 @@ func (c *candidates) signedQuery(p *Proof, target string) {
 	lines(expiresFirst, "\n", expires, id, job)
 	lines(expiresMilliseconds, "\n", id, expires+"000", job)
 	lines(valuesEncoded, "\n", id, expires, encoded)
-	lines(valuesInQueryOrder, "\n", id, expires, ordered)
+	if len(ordered) < len(job) {
+		lines(valuesMissing, "\n", id, expires, ordered)
+	} else {
+		lines(valuesInQueryOrder, "\n", id, expires, ordered)
+	}
 	c.add(lineBreakAtEnd, c.head, []byte("\n"))
+	c.add(lineBreakAtEnd, c.head, []byte("\r\n"))
 }
 
 // jobValues returns the values of a job in a query: decoded and as they were

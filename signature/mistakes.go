@@ -32,6 +32,7 @@ const (
 	bodyOnly
 
 	pathWithoutQuery
+	wholeURL
 	targetDecoded
 	methodLowerCase
 
@@ -39,6 +40,8 @@ const (
 	bodyNotSent
 	bodyTrimmed
 	lineBreakAtEnd
+	bodyLineEnds
+	bodyIndented
 	bodyCompact
 	bodySpaced
 	bodySorted
@@ -51,6 +54,7 @@ const (
 	lineBreaksCRLF
 	valuesEncoded
 	valuesInQueryOrder
+	valuesMissing
 	expiresFirst
 
 	argumentsSwapped
@@ -58,6 +62,7 @@ const (
 	secretBase64Decoded
 	secretLineBreak
 	secretQuoted
+	secretPadded
 	secretWithoutPrefix
 
 	secretEmpty
@@ -112,6 +117,7 @@ var Mistakes = []Mistake{
 	bodyOnly:              {"body-only", withHeaders, "Only the body was signed: sign the scheme's whole base string, in which timestamp and more stand before the body.", false},
 
 	pathWithoutQuery: {"path-without-query", withHeaders, "The path was signed without its query: sign path and query exactly as in the request line.", false},
+	wholeURL:         {"whole-url", withHeaders, "The whole URL was signed: sign path and query only, exactly as in the request line, without scheme and host.", false},
 	targetDecoded:    {"target-decoded", withHeaders, "Path or query was signed decoded: sign them with their percent-escapes, exactly as in the request line.", false},
 	methodLowerCase:  {"method-in-lower-case", withHeaders, "The method was signed in lower case: sign it in upper case, as in the request line.", false},
 
@@ -119,6 +125,8 @@ var Mistakes = []Mistake{
 	bodyNotSent:    {"body-not-sent", withHeaders, "A body such as {} or null was signed, but none was sent: sign an empty one.", false},
 	bodyTrimmed:    {"body-trimmed", withHeaders, "The body was signed without the white space around it that was sent: " + asSent, false},
 	lineBreakAtEnd: {"line-break-at-end", everyScheme, "A line break was signed at the end that was not sent: leave it out (printf '%s' instead of echo), or send it as well (curl --data-binary instead of -d).", false},
+	bodyLineEnds:   {"body-line-ends", withHeaders, "The body was signed with other line ends (LF, or CR LF as on Windows) than it was sent with: " + asSent, false},
+	bodyIndented:   {"body-indented", withHeaders, "The body was signed indented, over several lines, which is not what was sent: send it as it is (curl --data-binary instead of -d), or sign the bytes that are sent.", false},
 	bodyCompact:    {"body-compact", withHeaders, "The body was serialised twice, and signed as compact JSON, which is not what was sent: " + asSent, false},
 	bodySpaced:     {"body-spaced", withHeaders, "The body was serialised twice, and signed with spaces after : and , (as Python's json.dumps writes), which is not what was sent: " + asSent, false},
 	bodySorted:     {"body-sorted", withHeaders, "The body was serialised twice, and signed with its names sorted, which is not what was sent: " + asSent, false},
@@ -131,6 +139,7 @@ var Mistakes = []Mistake{
 	lineBreaksCRLF:     {"line-breaks-crlf", signedQuery, "The lines were signed with CR LF between them: sign a single line break (byte 0A).", false},
 	valuesEncoded:      {"values-encoded", signedQuery, "The values were signed percent-encoded, as in the URL: sign them decoded, and encode them only for the URL.", false},
 	valuesInQueryOrder: {"values-in-query-order", signedQuery, "The values were signed in the order of the URL: " + asCreating, false},
+	valuesMissing:      {"values-missing", signedQuery, "One of a job's values was left out: send all of idempotencyKey, trackingUrl, source and rowId, and " + asCreating, false},
 	expiresFirst:       {"expires-first", signedQuery, "Expires was signed before AccessID: AccessID is the first line, Expires the second.", false},
 
 	argumentsSwapped:    {"arguments-swapped", everyScheme, "The base string was the HMAC's key, and the secret its message: swap the two arguments.", false},
@@ -138,6 +147,7 @@ var Mistakes = []Mistake{
 	secretBase64Decoded: {"secret-base64-decoded", everyScheme, "The secret was base64-decoded: " + asText, false},
 	secretLineBreak:     {"secret-with-line-break", everyScheme, "The secret was used with the line break that followed it in a file: " + asText, false},
 	secretQuoted:        {"secret-with-quotes", everyScheme, "The secret was used with the quotes around it: " + asText, false},
+	secretPadded:        {"secret-with-space", everyScheme, "The secret was used with a space or a byte order mark next to it: " + asText, false},
 	secretWithoutPrefix: {"secret-without-prefix", everyScheme, "The secret was used without its first four characters: " + asText, false},
 
 	secretEmpty:   {"secret-empty", everyScheme, "The HMAC's key was empty (a variable that is not set, or a secret that was hex-decoded to nothing): " + asText, true},

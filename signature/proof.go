@@ -33,6 +33,10 @@ type Proof struct {
 	// signed-query, a signature that creates a job covers the job's values.
 	Creates bool
 
+	// Host is set by the caller before Diagnose, as the request was addressed:
+	// some scripts sign the whole URL.
+	Host string
+
 	macs   [maxSignatures]digest
 	count  int   // of macs presented
 	base64 uint8 // bit i: macs[i] came in base64 where hex is required, and can only be diagnosed

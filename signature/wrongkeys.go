@@ -23,8 +23,14 @@ var wrongKeys = []struct {
 	{secretLineBreak, func(s string) string { return s + "\r\n" }},
 	{secretQuoted, func(s string) string { return `"` + s + `"` }},
 	{secretQuoted, func(s string) string { return "'" + s + "'" }},
+	{secretPadded, func(s string) string { return " " + s }},
+	{secretPadded, func(s string) string { return s + " " }},
+	{secretPadded, func(s string) string { return byteOrderMark + s }},
 	{secretWithoutPrefix, withoutPrefix},
 }
+
+// byteOrderMark is what editors and PowerShell put before a text in UTF-8.
+const byteOrderMark = "\uFEFF"
 
 func withoutPrefix(secret string) string { return strings.TrimPrefix(secret, secretPrefix) }
 

@@ -91,7 +91,7 @@ key        ok  lp_live_Vect0rsOnlyKeyA115GEgn has the form and the checksum of a
 secret     ok  has the form and the checksum of a secret
 time       ok  signed 10s in the future, of at most 5m0s
 signature  ok  matches
-request    ok  passes the relay's other checks; what is left is known to the relay only, and POST /api/links/verify asks it
+request    ok  passes the relay's other checks; only the relay knows the rest, such as whether secret and key belong together: POST /api/links/verify asks it
 `
 	if stdout != good || stderr != "" || code != 0 {
 		t.Errorf("exit %d, %s\n%swant\n%s", code, stderr, stdout, good)
@@ -170,6 +170,9 @@ func TestCheckWrong(t *testing.T) {
 		"another secret":         {quotaBy(signature.Signer{KeyID: vectorKey, Secret: signature.NewSecret()}), []string{"--url", quota}, "signature  WRONG  It was made with another secret, or over other bytes"},
 		"body signed trimmed":    {v2(signer, jobBody), []string{"--url", fetch, "--body", jobBody + "\n"}, "signature  WRONG  The body was signed without the white space around it that was sent"},
 		"milliseconds signed":    {milliseconds, []string{"--url", quota}, "signature  WRONG  The timestamp was signed in milliseconds"},
+		"whole URL signed":       {signer.V2(signTime, vectorNonce, "GET", "https://relay.example"+quota, nil), []string{"--url", "https://relay.example" + quota}, "signature  WRONG  The whole URL was signed"},
+		"the same by Host":       {with(signer.V2(signTime, vectorNonce, "GET", "http://relay.example:8080"+quota, nil), "Host", "relay.example:8080"), []string{"--url", quota}, "signature  WRONG  The whole URL was signed"},
+		"no host to be known":    {signer.V2(signTime, vectorNonce, "GET", quota+"?%", nil), []string{"--url", quota + "?%zz"}, "signature  WRONG  It was made with another secret"},
 		"base64":                 {inBase64, []string{"--url", quota}, "signature  WRONG  The signature is right but was sent in base64"},
 		"no secret in variable":  {quotaBy(signature.Signer{KeyID: vectorKey}), []string{"--url", quota}, "signature  WRONG  The HMAC's key was empty"},
 		"reading base, creating": {nil, []string{"--url", fetch + "?" + signer.ReadQuery(soon)}, "signature  WRONG  Only AccessID and Expires were signed"},
@@ -220,6 +223,9 @@ func TestCheckSHA1(t *testing.T) {
 		stdout, _, code := check(t, nil, "--credentials", file, "--url", url, "--at", vectorTime)
 		if code != want || strings.Contains(stdout, "created without allowSha1: sign with HMAC-SHA256") != (want == 1) {
 			t.Errorf("allowSha1 %q: exit %d\n%s", allow, code, stdout)
+		}
+		if strings.Contains(stdout, "signature  note  is an HMAC-SHA1, which only keys created with allowSha1 may use") != (allow == "") {
+			t.Errorf("allowSha1 %q: is it noted?\n%s", allow, stdout)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -68,6 +69,7 @@ func (d *doctor) examine() error {
 	}
 	d.proof = proof
 	d.proof.Creates = proof.Scheme == signature.SchemeSignedQuery && createsJob(d.target)
+	d.proof.Host = d.host()
 	d.examineKey(fault == nil)
 	if fault != nil {
 		return nil
@@ -78,6 +80,14 @@ func (d *doctor) examine() error {
 	}
 	d.found("request", open, "not looked at: what the relay checks next needs a signature that matches")
 	return nil
+}
+
+// host is where the request went, as far as is known.
+func (d *doctor) host() string {
+	if whole, err := url.Parse(d.url); err == nil { // has no host when only the path was given
+		return cmp.Or(d.header.Get("Host"), whole.Host)
+	}
+	return d.header.Get("Host")
 }
 
 // createsJob reports whether a signed query to this target has to cover the
@@ -144,6 +154,9 @@ func zoneHint(d time.Duration) string {
 func (d *doctor) examineSignature() bool {
 	if d.proof.Verify([]string{d.key.Secret}, d.method, d.target, d.body) == 0 {
 		d.found("signature", fine, "matches")
+		if d.proof.SHA1 && len(d.key.Schemes) == 0 {
+			d.found("signature", note, "is an HMAC-SHA1, which only keys created with allowSha1 may use: --credentials says whether this one is")
+		}
 		return true
 	}
 	switch reason := d.proof.DiagnoseOffline(d.key.Secret, d.method, d.target, d.body); {
@@ -166,7 +179,7 @@ func (d *doctor) examineRest() error {
 		return err
 	}
 	if refusal == nil {
-		d.found("request", fine, "passes the relay's other checks; what is left is known to the relay only, and POST /api/links/verify asks it")
+		d.found("request", fine, "passes the relay's other checks; only the relay knows the rest, such as whether secret and key belong together: POST /api/links/verify asks it")
 		return nil
 	}
 	d.found("request", wrong, "%d %s: %s", refusal.Status, refusal.Code, refusalText(refusal))

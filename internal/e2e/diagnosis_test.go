@@ -86,6 +86,7 @@ const (
 	compact  = `{"source":"a/b","trackingUrl":"https://click.example/c/7","rowId":"x","idempotencyKey":"` + someOrder + `"}`
 	spaced   = `{"source": "a/b", "trackingUrl": "https://click.example/c/7", "rowId": "x", "idempotencyKey": "` + someOrder + `"}`
 	sorted   = `{"idempotencyKey":"` + someOrder + `","rowId":"x","source":"a/b","trackingUrl":"https://click.example/c/7"}`
+	indented = "{\n  \"source\": \"a/b\",\n  \"trackingUrl\": \"https://click.example/c/7\",\n  \"rowId\": \"x\",\n  \"idempotencyKey\": \"" + someOrder + "\"\n}"
 	escaped  = `{"source":"a\/b","trackingUrl":"https:\/\/click.example\/c\/7","rowId":"\u00fc","idempotencyKey":"` + someOrder + `"}`
 
 	creating = "/api/links/fetch?source=a+b&trackingUrl=https%3A%2F%2Fclick.example%2Fc%2F7&rowId=7&idempotencyKey=order-7"
@@ -108,12 +109,15 @@ var slips = map[string]slip{
 	"signed-query-base":       {text: func(s sheet) string { return linesOf(s.key.id, s.time) }},
 	"body-only":               {text: func(s sheet) string { return s.body }},
 	"path-without-query":      {method: "GET", target: "/api/links/jobs?idempotencyKey=order-7", text: func(s sheet) string { return s.base(s.method, "/api/links/jobs", "") }},
+	"whole-url":               {text: func(s sheet) string { return s.base(s.method, "http://relay.example"+s.target, s.body) }},
 	"target-decoded":          {method: "GET", target: "/api/links/jobs?idempotencyKey=order%207", text: func(s sheet) string { return s.base(s.method, "/api/links/jobs?idempotencyKey=order 7", "") }},
 	"method-in-lower-case":    {text: func(s sheet) string { return s.base("post", s.target, s.body) }},
 	"body-missing":            {text: instead("")},
 	"body-not-sent":           {method: "GET", target: "/api/links/quota", text: instead("{}")},
 	"body-trimmed":            {body: " " + someBody + "\r\n", text: instead(someBody)},
 	"line-break-at-end":       {text: func(s sheet) string { return s.base(s.method, s.target, s.body) + "\n" }},
+	"body-line-ends":          {body: strings.ReplaceAll(indented, "\n", "\r\n"), text: instead(indented)},
+	"body-indented":           {body: strings.ReplaceAll(indented, "\n", ""), text: instead(indented + "\n")},
 	"body-compact":            {body: spaced, text: instead(compact)},
 	"body-spaced":             {body: compact, text: instead(spaced)},
 	"body-sorted":             {body: compact, text: instead(sorted)},
@@ -126,6 +130,7 @@ var slips = map[string]slip{
 	}},
 	"secret-with-line-break": {key: func(s string) string { return s + "\n" }},
 	"secret-with-quotes":     {key: func(s string) string { return `"` + s + `"` }},
+	"secret-with-space":      {key: func(s string) string { return " " + s }},
 	"secret-without-prefix":  {key: func(s string) string { return s[len("lps_"):] }},
 }
 
@@ -164,6 +169,9 @@ var schemeSlips = map[relay.Scheme]map[string]slip{
 		}},
 		"values-in-query-order": {text: func(s sheet) string {
 			return linesOf(s.key.id, s.time, "a b", "https://click.example/c/7", "7", "order-7")
+		}},
+		"values-missing": {target: "/api/links/fetch?idempotencyKey=order-7&source=a", values: []string{"order-7", "", "a", ""}, text: func(s sheet) string {
+			return linesOf(s.key.id, s.time, "order-7", "a")
 		}},
 		"expires-first": {text: func(s sheet) string { return linesOf(append([]string{s.time, s.key.id}, s.values...)...) }},
 	},
@@ -265,7 +273,7 @@ func TestMistakesAreNamed(t *testing.T) {
 	sent := 0
 	ask := func(c slip, scheme relay.Scheme, k key) (answer, request) {
 		sent++ // from another address each time: failures are throttled
-		r := c.sign(scheme, k).with("X-Forwarded-For", fmt.Sprintf("10.9.%d.%d", sent>>8, sent&255))
+		r := c.sign(scheme, k).with("X-Forwarded-For", fmt.Sprintf("10.9.%d.%d", sent>>8, sent&255)).with("Host", "relay.example")
 		return send(t, w.public(), r), r
 	}
 	for _, scheme := range allSchemes {

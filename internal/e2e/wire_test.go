@@ -95,6 +95,7 @@ func sendWith(ctx context.Context, t *testing.T, base string, r request) answer 
 	for name, values := range r.header {
 		q.Header[name] = values
 	}
+	q.Host = r.header.Get("Host") // "": that of the address
 	began := time.Now()
 	resp, err := httpClient.Do(q)
 	if err != nil {
