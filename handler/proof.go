@@ -131,7 +131,10 @@ func (h *Handler) checkSkew(c *call) error {
 	}
 	e := relay.NewError(relay.TimestampOutOfWindow, "compare receivedTimestamp with serverTime")
 	e.MaxSkewSeconds = int64(h.MaxSkew.Seconds())
-	if c.proof.Scheme == signature.SchemeSignedQuery {
+	switch c.proof.Scheme {
+	case signature.SchemeIklim:
+		e.Detail = "compare receivedTimestamp, in milliseconds, with serverTime, in seconds"
+	case signature.SchemeSignedQuery:
 		e.MaxSkewSeconds = int64(signature.MaxQueryAhead.Seconds())
 		e.Detail = "Expires has passed, or is more than " + strconv.FormatInt(e.MaxSkewSeconds, 10) + " s ahead: compare receivedTimestamp with serverTime"
 	}

@@ -34,9 +34,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil {
-		explain(stderr, err)
+		explain(stderr, cmd, err)
 	}
 	return exitCode(err)
 }
@@ -122,10 +122,10 @@ func exitCode(err error) int {
 }
 
 // explain prints an error for a person: what was refused, why, and what to do.
-func explain(w io.Writer, err error) {
+func explain(w io.Writer, cmd *cobra.Command, err error) {
 	fmt.Fprintf(w, "linkrelay: %s\n", printable(err.Error()))
 	if _, ok := errors.AsType[usageError](err); ok {
-		fmt.Fprintln(w, "  remedy: see linkrelay help")
+		fmt.Fprintf(w, "  remedy: see %s --help\n", cmd.CommandPath())
 	}
 	refusal, ok := errors.AsType[*relay.Error](err)
 	if !ok {

@@ -72,10 +72,13 @@ func reached(err error) error {
 	if _, refused := errors.AsType[*relay.Error](err); refused {
 		return err
 	}
-	if foreign, ok := errors.AsType[*client.AnswerError](err); ok && foreign.Status < 500 {
-		return err
+	if foreign, ok := errors.AsType[*client.AnswerError](err); ok {
+		if foreign.Status < 500 {
+			return err
+		}
+		return unavailableError{err}
 	}
-	return unavailableError{withoutURL(err)}
+	return unavailableError{fmt.Errorf("the relay does not answer: %w", withoutURL(err))}
 }
 
 func newDesktopLinkCommand(d *desktop) *cobra.Command {

@@ -92,7 +92,7 @@ func newDesktopKeyRotateCommand(d *desktop) *cobra.Command {
 		Short: "Give an API key another secret and show it, this once",
 		Long: "Give an API key another secret and show it, this once.\n\n" +
 			"The secret it had stays valid for --grace, so that programs can be changed one after the other;\n" +
-			"desktop key list shows when each was last used. --grace 0 ends it at once: for a secret that leaked.",
+			"desktop key list shows, some seconds later, when each was last used. --grace 0 ends it at once: for a secret that leaked.",
 		Args: keyArgument,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if grace < 0 || grace > relay.MaxGrace {

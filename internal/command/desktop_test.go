@@ -309,7 +309,7 @@ func TestDesktopUnreachable(t *testing.T) {
 	file := r.linked(t)
 	r.Close()
 	_, stderr, code := linkrelay(t, "desktop", "key", "create", "--name", "x", "--state", file)
-	if code != 3 {
+	if code != 3 || !strings.HasPrefix(stderr, "linkrelay: the relay does not answer: dial tcp ") {
 		t.Errorf("exit %d, %s", code, stderr)
 	}
 }

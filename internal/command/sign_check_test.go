@@ -157,7 +157,8 @@ func TestCheckWrong(t *testing.T) {
 		"another key":         {quotaBy(signature.Signer{KeyID: other, Secret: vectorSecret}), []string{"--url", quota}, "the request says that it is of " + other + ", and the credentials are those of " + vectorKey},
 		"expired key":         {quotaBy(signer), []string{"--url", quota, "--credentials", credentials(t, "expiresAt", "2025-01-01T00:00:00Z")}, "the key expired at 2025-01-01T00:00:00Z"},
 		"secret cut off":      {quotaBy(signer), []string{"--url", quota, "--credentials", credentials(t, "secret", vectorSecret[:50])}, "secret     WRONG  the secret was never issued: it is mistyped or cut off (lps_ and 49 characters"},
-		"secret with a break": {quotaBy(withBreak), []string{"--url", quota, "--credentials", credentials(t, "secret", vectorSecret+"\n")}, "the secret has white space or quotes around it"},
+		"secret with a break": {quotaBy(withBreak), []string{"--url", quota, "--credentials", credentials(t, "secret", vectorSecret+"\n")}, "the secret has white space, quotes or a byte order mark around it"},
+		"secret with a mark":  {quotaBy(signer), []string{"--url", quota, "--key", vectorKey, "--secret-file", write(t, "\uFEFF"+vectorSecret)}, "the secret has white space, quotes or a byte order mark around it"},
 		"line break in file":  {quotaBy(withBreak), []string{"--url", quota, "--key", vectorKey, "--secret-file", write(t, vectorSecret+"\n")}, "secret     note   has the form and the checksum of a secret, and a line break follows it in its file"},
 		"and was signed with": {quotaBy(withBreak), []string{"--url", quota, "--key", vectorKey, "--secret-file", write(t, vectorSecret+"\n")}, "signature  WRONG  The secret was used with the line break that followed it in a file"},
 

@@ -110,11 +110,11 @@ func keyIDFault(id string) string {
 // secretFault continues a sentence that begins with the secret, or is "".
 func (k signingKey) secretFault() string {
 	const form = "lps_ and 49 characters, the last six of them a checksum"
-	switch bare := strings.Trim(k.Secret, " \t\r\n\"'"); {
+	switch bare := strings.Trim(k.Secret, " \t\r\n\"'\uFEFF"); {
 	case signature.ValidSecret(k.Secret):
 		return ""
 	case signature.ValidSecret(bare):
-		return "has white space or quotes around it: it is " + form + ", and nothing else"
+		return "has white space, quotes or a byte order mark around it: it is " + form + ", and nothing else"
 	case keyIDFault(bare) == "":
 		return "is a key id: the secret begins with lps_"
 	}

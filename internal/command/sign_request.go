@@ -191,11 +191,14 @@ func bodyIdempotencyKey(body []byte) string {
 func (s *signing) signQuery(signer signature.Signer, signed *signedMessage, at time.Time) error {
 	var query string
 	if s.job == (signature.QueryJob{}) {
+		if createsJob(signed.target) {
+			return usageError{errors.New("this --url creates a job: give its values with --idempotency-key, --tracking-url, --source and --row-id, not in the URL")}
+		}
 		query = signer.ReadQuery(at.Add(s.expiresIn))
 	} else {
 		j := relay.JobRequest{IdempotencyKey: s.job.IdempotencyKey, TrackingURL: s.job.TrackingURL, Source: s.job.Source, RowID: s.job.RowID, Expiry: relay.DefaultExpiry}
-		if err := j.Validate(true); err != nil {
-			return err
+		if refusal, refused := errors.AsType[*relay.Error](j.Validate(true)); refused {
+			return usageError{fmt.Errorf("the relay would refuse this job: %s", refusalText(refusal))}
 		}
 		signed.job = s.job
 		query = signer.CreateQuery(at.Add(s.expiresIn), s.job)

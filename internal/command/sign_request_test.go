@@ -84,7 +84,7 @@ func TestSignRequestQuery(t *testing.T) {
 		}
 	}
 	_, stderr, code := sign(t, "request", "--scheme", "signed-query", "--credentials", credentials(t), "--url", "/api/links/fetch", "--source", "s", "--row-id", "a\nb", "--tracking-url", "ftp://x", "--idempotency-key", "k")
-	if code != 1 || !strings.Contains(stderr, "/trackingUrl must be an absolute http or https URL") || !strings.Contains(stderr, "/rowId must hold printable characters only") {
+	if code != 2 || !strings.Contains(stderr, "/trackingUrl must be an absolute http or https URL") || !strings.Contains(stderr, "/rowId must hold printable characters only") {
 		t.Errorf("exit %d, %s", code, stderr)
 	}
 }

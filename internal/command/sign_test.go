@@ -153,6 +153,7 @@ func TestSignUsage(t *testing.T) {
 		"UUID":                      {request("--url", "/a", "--scheme", "iklim", "--nonce", vectorNonce), "X-Nonce must be a UUID of version 4"},
 		"key that is no UUID":       {request("--url", "/a", "--scheme", "iklim", "--body", `{"idempotencyKey":"order-1"}`), "X-Idempotency-Key must be a UUID"},
 		"raw |":                     {request("--url", "/a|b", "--scheme", "iklim"), "percent-encode it as %7C"},
+		"job without its values":    {request("--url", "/api/links/fetch?source=s", "--scheme", "signed-query"), "this --url creates a job"},
 		"signed already":            {request("--url", "/a?Expires=1", "--scheme", "signed-query"), "Expires must be sent exactly once"},
 		"no key":                    {[]string{"request", "--url", "/", "--secret-file", secret}, "the key id is missing"},
 		"no secret":                 {[]string{"request", "--url", "/", "--key", vectorKey}, "there is no secret"},
@@ -161,8 +162,8 @@ func TestSignUsage(t *testing.T) {
 		"secret as key":             {[]string{"request", "--url", "/", "--key", signature.NewSecret(), "--secret-file", secret}, "the key id is a secret"},
 		"key as secret":             {[]string{"request", "--url", "/", "--key", device, "--secret-file", write(t, device+"\n")}, "the secret is a key id"},
 		"secret cut off":            {[]string{"request", "--url", "/", "--key", device, "--secret-file", write(t, vectorSecret[:50])}, "the secret was never issued"},
-		"secret in quotes":          {[]string{"request", "--url", "/", "--key", device, "--secret-file", write(t, `"`+vectorSecret+`"`)}, "the secret has white space or quotes around it"},
-		"secret with two breaks":    {[]string{"request", "--url", "/", "--key", device, "--secret-file", write(t, vectorSecret+"\n\n")}, "the secret has white space or quotes around it"},
+		"secret in quotes":          {[]string{"request", "--url", "/", "--key", device, "--secret-file", write(t, `"`+vectorSecret+`"`)}, "the secret has white space, quotes or a byte order mark around it"},
+		"secret with two breaks":    {[]string{"request", "--url", "/", "--key", device, "--secret-file", write(t, vectorSecret+"\n\n")}, "the secret has white space, quotes or a byte order mark around it"},
 		"credentials are no JSON":   {[]string{"request", "--url", "/", "--credentials", secret}, "holds no credentials"},
 		"credentials without one":   {[]string{"request", "--url", "/", "--credentials", write(t, `{"key":"x"}`)}, "holds no credentials"},
 		"header without its colon":  {[]string{"check", "--url", "/", "--credentials", file, "-H", "Accept: x", "-H", "S3cr3t"}, "header 2 is not of the form Name: value"},
@@ -172,7 +173,8 @@ func TestSignUsage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("LINKRELAY_SECRET", "")
 			stdout, stderr, code := sign(t, tt.args...)
-			if code != 2 || stdout != "" || !strings.Contains(stderr, tt.stderr) {
+			remedy := "\n  remedy: see linkrelay sign " + tt.args[0] + " --help\n"
+			if code != 2 || stdout != "" || !strings.Contains(stderr, tt.stderr) || !strings.HasSuffix(stderr, remedy) {
 				t.Errorf("sign %q: exit %d, stdout %q, stderr %q; want exit 2 and …%s…", tt.args, code, stdout, stderr, tt.stderr)
 			}
 		})

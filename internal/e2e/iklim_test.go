@@ -134,7 +134,7 @@ func TestIklimRefusals(t *testing.T) {
 				for _, off := range []time.Duration{-time.Hour, -301 * time.Second, 310 * time.Second} {
 					r := call(k, time.Now().Add(off))
 					e := refuse(r, relay.TimestampOutOfWindow)
-					if e.ReceivedTimestamp != r.header.Get(signature.HeaderIklimTimestamp) || e.MaxSkewSeconds != 300 || e.ServerTime == 0 {
+					if e.ReceivedTimestamp != r.header.Get(signature.HeaderIklimTimestamp) || e.MaxSkewSeconds != 300 || e.ServerTime == 0 || !strings.Contains(e.Detail, "in milliseconds, with serverTime, in seconds") {
 						t.Errorf("stale: %+v", e)
 					}
 				}
