@@ -97,6 +97,8 @@ func (s *Store) changeKeys(ctx context.Context, c relay.Caller, by proof, change
 			return "", cmp.Or[error](a.err, present)
 		case string(relay.LimitReached):
 			return "", relay.Errorf(relay.LimitReached, "the account has as many keys as maxKeys allows: %d", a.number(1))
+		case string(relay.NotFound):
+			return "", relay.NewError(relay.NotFound, "the account has no key with this id: it was revoked, or is another account's")
 		default:
 			return "", refusal(outcome)
 		}

@@ -54,7 +54,8 @@ if redis.call('GET', KEYS[4]) ~= ARGV[4] then -- else an earlier run of ours did
   end
   if verb == 'revoke' then revoke() else put(ARGV[10] + 1) end
   local kind = verb == 'add' and 'key.created' or verb == 'rotate' and 'key.rotated' or 'key.revoked'
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', EVENTS_MAX, '*', 'k', kind, 'a', ARGV[2], 'key', id)
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', EVENTS_MAX, '*', 'k', kind, 'a', ARGV[2], 'key', id,
+    'generation', verb == 'revoke' and newest or string.format('%d', ARGV[10] + 1))
   redis.call('PUBLISH', BELL, 'k ' .. ARGV[1] .. ' ' .. redis.call('HINCRBY', KEYS[1], 'kr', 1))
   if verb ~= 'add' then redis.call('PUBLISH', BELL, 'x ' .. id) end
   burn(KEYS[4], KEYS[7], ARGV[4], ARGV[5])
