@@ -12,7 +12,9 @@ import (
 	"linkrelay/relay"
 )
 
-// together sends all requests at the same moment, by turns to each replica.
+// together sends all requests at the same moment, by turns to each replica. What
+// a machine that is too busy answers with 503 is sent again unchanged, as CONTRACT
+// §2 lets everybody.
 func (w *world) together(requests []request) []answer {
 	answers := make([]answer, len(requests))
 	start := make(chan struct{})
@@ -21,7 +23,9 @@ func (w *world) together(requests []request) []answer {
 		base := w.public()
 		all.Go(func() {
 			<-start
-			answers[i] = send(w.t, base, r)
+			for try := 0; try < 5 && (try == 0 || answers[i].status == http.StatusServiceUnavailable); try++ {
+				answers[i] = send(w.t, base, r)
+			}
 		})
 	}
 	close(start)
